@@ -1,0 +1,1 @@
+"""Curates training pairs for e-commerce relevance."""

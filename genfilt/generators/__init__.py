@@ -1,0 +1,1 @@
+"""Generators: what writes text about a product."""

@@ -1,0 +1,63 @@
+"""What a generator is: something that reads titles or describes pictures, one method each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+FIELDS = ("core_word", "material", "brand", "color", "model_parameters")
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What a title says of its product; None where it says nothing.
+
+    Several materials, colours or parameters stand in one text, separated by a comma and a blank.
+    """
+
+    core_word: str | None
+    material: str | None
+    brand: str | None
+    color: str | None
+    model_parameters: str | None
+    raw: str  # the generator's whole reply
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One sentence about a picture."""
+
+    caption: str
+    raw: str  # the generator's whole reply
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an item has no result: a reason that groups in SQL, and the particulars."""
+
+    reason: str  # a few fixed words, for example "unreadable picture"
+    detail: str = ""
+
+
+class AttributeReader(Protocol):
+    """Reads titles into attributes."""
+
+    name: str  # what the tables call it, with model and fitted state
+    prompt_key: str  # key of all that was asked of it
+
+    def read(self, titles: Mapping[str, str]) -> Iterator[tuple[str, Attributes | Failure]]:
+        """Yield (title key, result) for each title, by key and in any order, each one once."""
+        ...
+
+
+class Captioner(Protocol):
+    """Describes pictures."""
+
+    name: str
+    prompt_key: str
+
+    def describe(self, pictures: Mapping[str, Path]) -> Iterator[tuple[str, Caption | Failure]]:
+        """Yield (image key, result) for each picture, by key and in any order, each one once."""
+        ...

@@ -1,0 +1,1 @@
+"""Trains Query-LIFE on a genfilt database."""

@@ -1,0 +1,11 @@
+"""The one exception that a user can cause."""
+
+from __future__ import annotations
+
+
+class TrainerError(Exception):
+    """A fault in what the user gave: one plain sentence with the value, the place and the remedy."""
+
+
+class UsageError(TrainerError):
+    """The command itself was wrong (exit code 2), rather than the data it was given."""

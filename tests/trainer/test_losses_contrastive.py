@@ -1,0 +1,108 @@
+"""Eq. 1 and 2 against loops, against cross entropy and against pytorch-metric-learning."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainer.losses.contrastive import contrastive, contrastive_rows, image_text_contrastive
+
+
+def unit(rows: int, seed: int, width: int = 7) -> Tensor:
+    made = torch.randn(rows, width, generator=torch.Generator().manual_seed(seed)).double()
+    return functional.normalize(made, dim=1).requires_grad_()
+
+
+def some_mask(rows: int, columns: int, seed: int, share: float = 0.3) -> Tensor:
+    return torch.rand(rows, columns, generator=torch.Generator().manual_seed(seed)) < share
+
+
+def naive(rows: Tensor, columns: Tensor, positive: Tensor, tau: Tensor) -> Tensor:
+    """Eq. 2 as it is printed, one term at a time."""
+    losses = []
+    for i in range(len(rows)):
+        members = [j for j in range(len(columns)) if positive[i, j]]
+        if not members:
+            continue
+        total = sum((rows[i] @ columns[j] / tau).exp() for j in range(len(columns)))
+        terms = [((rows[i] @ columns[p] / tau).exp() / total).log() for p in members]
+        losses.append(-sum(terms) / len(members))
+    nothing = (rows.sum() + columns.sum() + tau) * 0
+    return sum(losses) / len(losses) if losses else nothing
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 5), (5, 5), (3, 11), (13, 4)])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_values_and_gradients_equal_the_loops(rows: int, columns: int, share: float) -> None:
+    positive = some_mask(rows, columns, rows + columns, share)
+    made = []
+    for loss in (contrastive, naive):
+        q, z = unit(rows, 1), unit(columns, 2)
+        tau = torch.tensor(0.07, dtype=torch.float64, requires_grad=True)
+        value = loss(q, z, positive, tau)
+        value.backward()
+        made.append((value.detach(), q.grad, z.grad, tau.grad))
+    for fast, slow in zip(*made, strict=True):
+        torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9, check_dtype=False)
+
+
+def test_one_positive_each_is_cross_entropy() -> None:
+    q, z = unit(9, 1), unit(9, 2)
+    expected = functional.cross_entropy(q @ z.T / 0.07, torch.arange(9))
+    torch.testing.assert_close(contrastive(q, z, torch.eye(9).bool(), 0.07), expected)
+
+
+def test_agrees_with_supconloss_where_the_two_coincide() -> None:
+    from pytorch_metric_learning.losses import SupConLoss
+
+    q, z = unit(8, 1), unit(8, 2)
+    groups = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
+    theirs = SupConLoss(temperature=0.1)(q, groups, ref_emb=z, ref_labels=groups.clone())
+    ours = contrastive(q, z, groups[:, None] == groups[None], 0.1)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_rows_without_positives_add_nothing_and_are_not_counted() -> None:
+    q, z = unit(4, 1), unit(6, 2)
+    positive = some_mask(4, 6, 3)
+    positive[2] = False
+    positive[:2, 0] = True
+    values, counted = contrastive_rows(q, z, positive, 0.07)
+    assert not counted[2]
+    assert values[2] == 0
+    torch.testing.assert_close(contrastive(q, z, positive, 0.07), values[counted].mean())
+
+
+def test_no_positive_at_all_is_zero_with_a_gradient_of_zero() -> None:
+    q, z = unit(3, 1), unit(3, 2)
+    loss = contrastive(q, z, torch.zeros(3, 3).bool(), 0.07)
+    loss.backward()
+    assert loss == 0
+    assert q.grad is not None
+    assert not q.grad.any()
+
+
+def test_empty_batch() -> None:
+    q, z = unit(0, 1), unit(0, 2)
+    assert contrastive(q, z, torch.zeros(0, 0).bool(), 0.07) == 0
+
+
+def test_half_precision_is_widened_and_large_logits_stay_finite() -> None:
+    q, z = unit(6, 1).detach().bfloat16(), unit(6, 2).detach().bfloat16()
+    loss = contrastive(q, z, torch.eye(6).bool(), 1e-4)
+    assert loss.dtype == torch.float32
+    assert math.isfinite(loss)
+
+
+def test_image_text_is_both_ways_halved() -> None:
+    images, titles = unit(5, 1), unit(5, 2)
+    positive = torch.eye(5).bool()
+    positive[0, 3] = True  # image 0 also matches title 3; title 0 does not match image 3
+    there = naive(images, titles, positive, torch.tensor(0.07))
+    back = naive(titles, images, positive.T, torch.tensor(0.07))
+    made = image_text_contrastive(images, titles, positive, 0.07)
+    torch.testing.assert_close(made, (there + back) / 2)

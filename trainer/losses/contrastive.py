@@ -1,0 +1,56 @@
+"""Supervised contrastive loss over a positive mask (paper, eq. 1 and 2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def contrastive_rows(
+    rows: Tensor, columns: Tensor, positive: Tensor, temperature: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """Return each row's loss and which rows count (eq. 2, before the mean over i).
+
+    A row's loss is -1/|P(i)| sum_{p in P(i)} log(exp(r_i.c_p/tau) / sum_j exp(r_i.c_j/tau)).
+    A row without positives has nothing to be pulled to: its loss is 0 and it does not count.
+
+    Args:
+        rows: (B, D), unit vectors.
+        columns: (G, D), unit vectors of the gathered batch.
+        positive: (B, G) bool, P(i) as a mask.
+        temperature: tau, a scalar.
+
+    Returns:
+        Losses (B,) in float32 or wider, and counted (B,) bool.
+    """
+    wide = torch.promote_types(rows.dtype, torch.float32)
+    logits = rows.to(wide) @ columns.to(wide).T / temperature  # (B, G)
+    log_share = logits.log_softmax(dim=1)
+    size = positive.sum(dim=1)  # (B,) |P(i)|
+    pulled = torch.where(positive, log_share, 0.0).sum(dim=1)
+    return -pulled / size.clamp(min=1), size > 0
+
+
+def mean_over_counted(values: Tensor, counted: Tensor) -> Tensor:
+    """Return the mean of values (B,) where counted (B,) holds; 0, with a gradient, where none."""
+    kept = torch.where(counted, values, 0.0)
+    return kept.sum() / counted.sum().clamp(min=1)
+
+
+def contrastive(
+    rows: Tensor, columns: Tensor, positive: Tensor, temperature: Tensor | float
+) -> Tensor:
+    """Return eq. 2 as a scalar: the mean of `contrastive_rows` over the rows that count."""
+    return mean_over_counted(*contrastive_rows(rows, columns, positive, temperature))
+
+
+def image_text_contrastive(
+    images: Tensor, titles: Tensor, positive: Tensor, temperature: Tensor | float
+) -> Tensor:
+    """Return eq. 1 as a scalar: eq. 2 from images (B, D) to titles (G, D) and back, halved.
+
+    positive (B, G) bool holds image a and title b.
+    """
+    there = contrastive(images, titles, positive, temperature)
+    back = contrastive(titles, images, positive.T, temperature)
+    return (there + back) / 2

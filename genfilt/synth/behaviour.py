@@ -10,7 +10,7 @@ from genfilt.synth.facets import Facets, Need
 from genfilt.synth.queries import Query
 
 CLICKS_PER_PRODUCT = 5
-CLICK_NOISE = 0.08
+CLICK_NOISE = 0.05
 LABELS_PER_QUERY = 10
 SPLITS = ("train", "val", "test")
 
@@ -35,6 +35,7 @@ class Shelf:
         self._code_of: dict[str | None, int] = {}
         self.splits = np.zeros(products, dtype=np.int8)
         self._of_type: dict[int, Numbers] = {}
+        self._of_category: dict[int, Numbers] = {}
 
     def put(self, number: int, facets: Facets, split: str) -> None:
         """Put one product in its place."""
@@ -70,6 +71,13 @@ class Shelf:
             found = found[exact | (self._codes["color_family"][found] == code)]
         return found
 
+    def neighbours(self, need: Need) -> Numbers:
+        """The products of the category that the needed type belongs to."""
+        category = self._codes["category"][self.matching(Need(type=need.type))[0]]
+        if int(category) not in self._of_category:
+            self._of_category[int(category)] = np.flatnonzero(self._codes["category"] == category)
+        return self._of_category[int(category)]
+
     def _code(self, value: str) -> int:
         return self._code_of.get(value, -1)
 
@@ -101,10 +109,12 @@ class Shoppers:
         return numbers[self._shelf.splits[numbers] > 0] if query.held_out else numbers
 
     def _near(self, query: Query) -> Numbers:
-        """The products that lack one facet of the need: another colour, another brand."""
+        """The products that lack one facet of the need: another colour, another type beside it."""
         named = [f.name for f in fields(Need) if getattr(query.need, f.name) is not None]
-        if named in (["type"], ["brand"]):
+        if named == ["brand"]:
             return np.empty(0, dtype=np.int64)
+        if named == ["type"]:
+            return self._visible(self._shelf.neighbours(query.need), query)
         dropped = named[int(self._rng.integers(len(named)))]
         if dropped == "type":
             dropped = named[-1]

@@ -63,8 +63,8 @@ def synthesize(
 ) -> SynthSummary:
     """Write a catalogue of `products` listings, its log and its truth into the folder `out`.
 
-    Equal arguments give equal bytes in every file but truth.duckdb, whose rows are equal. The folder
-    appears when it is complete; an earlier generated catalogue there is replaced.
+    Equal arguments give equal bytes in every file but truth.duckdb, whose rows are equal. The
+    folder appears when it is complete; an earlier generated catalogue there is replaced.
 
     Args:
         attack: set many more traps: stuffed and false titles, wrong pictures, brand-only queries.

@@ -1,5 +1,6 @@
 """Draws the listings of the catalogue style by style: any number, in bounded memory."""
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -58,11 +59,7 @@ class ListingWriter:
         self._seed = seed
         self._titles = TitleWriter(vocabulary, traps)
         self._types = list(vocabulary.types)
-        per_category = {name: len(vocabulary.types_of(name)) for name in vocabulary.categories}
-        self._weights = [
-            vocabulary.categories[kind.category].weight / per_category[kind.category]
-            for kind in vocabulary.types.values()
-        ]
+        self._weights = [_share(vocabulary, name) for name in vocabulary.types]
 
     def listings(self, products: int) -> Iterator[Listing]:
         """The first `products` listings of the endless catalogue of this seed."""
@@ -150,3 +147,12 @@ class ListingWriter:
         again.held_out |= base.held_out
         relisted = self._listing(first.style, first.split, first.facets, again, voice, rng)
         return replace(relisted, near_duplicate=True)
+
+
+def _share(vocabulary: Vocabulary, name: str) -> float:
+    """A type's share of the catalogue: within its category each is rarer than the one before."""
+    category = vocabulary.types[name].category
+    shares = {
+        other: 1 / math.sqrt(place + 1) for place, other in enumerate(vocabulary.types_of(category))
+    }
+    return vocabulary.categories[category].weight * shares[name] / sum(shares.values())

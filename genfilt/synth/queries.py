@@ -116,7 +116,8 @@ class QueryWriter:
         name = voice.say(vocabulary.types[need.type or ""].words)
         slots = {"type": plural(name) if self._rng.random() < 0.25 else name}
         if need.color is not None:
-            slots["color"] = voice.say(vocabulary.colors[need.color].words)
+            color = vocabulary.colors[need.color]
+            slots["color"] = voice.say(color.family_words or color.words)
             slots["in_color"] = f"in {slots['color']}"
         if need.gender is not None:
             slots["gender"] = voice.say(vocabulary.genders[need.gender].words)

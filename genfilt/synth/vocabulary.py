@@ -24,11 +24,12 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Color:
-    """A colour as it is painted and as it is called; `family` is the wider colour it belongs to."""
+    """A colour as it is painted and called; the head of a family of several has `family_words`."""
 
     family: str
     rgb: RGB
     words: Words
+    family_words: Words | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,11 @@ def _type(table: dict[str, Any], palettes: Mapping[str, list[str]]) -> Type:
     )
 
 
+def _color(table: dict[str, Any]) -> Color:
+    family_words = _words(table["family_words"]) if "family_words" in table else None
+    return Color(table["family"], tuple(table["rgb"]), _words(table["words"]), family_words)
+
+
 def _category(table: dict[str, Any]) -> Category:
     return Category(
         **{key: table[key] for key in ("weight", "tells", "repeats", "falsifies", "needs")},
@@ -142,10 +148,7 @@ def load_vocabulary() -> Vocabulary:
     return Vocabulary(
         categories={name: _category(table) for name, table in raw["categories"].items()},
         types={name: _type(table, raw["palettes"]) for name, table in raw["types"].items()},
-        colors={
-            name: Color(table["family"], tuple(table["rgb"]), _words(table["words"]))
-            for name, table in raw["colors"].items()
-        },
+        colors={name: _color(table) for name, table in raw["colors"].items()},
         materials={name: _words(table) for name, table in raw["materials"].items()},
         patterns={name: _words(table["words"]) for name, table in raw["patterns"].items()},
         genders={

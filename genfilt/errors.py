@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class GenfiltError(Exception):
-    """A fault in what the user gave: one plain sentence with the value, the place and the remedy."""
+    """A fault in what the user gave: a plain sentence with value, place and remedy."""
 
 
 class UsageError(GenfiltError):

@@ -106,7 +106,9 @@ CREATE TABLE filters (
     template    VARCHAR NOT NULL,  -- version of the feature texts
     calibration VARCHAR,           -- the fit as JSON, where the rule has one
     created_at  TIMESTAMP NOT NULL,
-    current     BOOLEAN NOT NULL
+    current     BOOLEAN NOT NULL,
+    joined_q    INTEGER NOT NULL,  -- the largest q and f that were joined: a later filter with
+    joined_f    INTEGER NOT NULL   -- the same settings joins only what came after
 );
 
 CREATE TABLE runs (
@@ -123,6 +125,11 @@ CREATE TABLE runs (
 -- Numbers are given once and never again, so candidates stay valid while the catalogue grows.
 CREATE TABLE query_no   (query_id VARCHAR PRIMARY KEY, q INTEGER NOT NULL);
 CREATE TABLE product_no (product_id VARCHAR PRIMARY KEY, p INTEGER NOT NULL, f INTEGER);
+
+-- The contents that the numbers stand for; image_key is '' where there is no picture.
+CREATE TABLE query_keys   (query_key VARCHAR PRIMARY KEY, q INTEGER NOT NULL);
+CREATE TABLE product_keys (title_key VARCHAR, image_key VARCHAR, p INTEGER NOT NULL,
+                           PRIMARY KEY (title_key, image_key));
 
 -- Distinct pairs of feature texts. f_title and f_image are the smallest f with the same title
 -- text and the same picture text: what it_candidates pairs.

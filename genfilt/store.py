@@ -15,10 +15,13 @@ import duckdb
 import pyarrow as pa
 
 from genfilt.errors import GenfiltError
+from genfilt.generators.base import Failure
 
 SCHEMA_VERSION = 1
 STORAGE_VERSION = "v1.4.0"  # older shells read the file
 MEMORY = ":memory:"
+
+Parameters = Sequence[Any] | Mapping[str, Any]
 
 
 def now() -> datetime:
@@ -91,18 +94,27 @@ class Store:
             raise
         self.connection.execute("COMMIT")
 
-    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         """Return the answer's rows; for small answers."""
-        return list(self.connection.execute(sql, list(parameters)).fetchall())
+        return list(self.connection.execute(sql, parameters).fetchall())
 
-    def scalar(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+    def scalar(self, sql: str, parameters: Parameters = ()) -> Any:
         """Return the one value of a one-row answer, None where there is no row."""
-        row = self.connection.execute(sql, list(parameters)).fetchone()
+        row = self.connection.execute(sql, parameters).fetchone()
         return None if row is None else row[0]
 
-    def arrow(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+    def arrow(self, sql: str, parameters: Parameters = ()) -> pa.Table:
         """Return the answer as an Arrow table."""
-        return self.connection.execute(sql, list(parameters)).to_arrow_table()
+        return self.connection.sql(sql, params=parameters).to_arrow_table()
+
+    @contextmanager
+    def registered(self, name: str, rows: pa.Table) -> Iterator[None]:
+        """Let SQL read an Arrow table under a name."""
+        self.connection.register(name, rows)
+        try:
+            yield
+        finally:
+            self.connection.unregister(name)
 
     def insert(self, table: str, rows: pa.Table, *, replace: bool = False) -> None:
         """Append columnar rows by column name; with `replace` rows of equal key are overwritten."""
@@ -110,13 +122,27 @@ class Store:
             return
         columns = ", ".join(rows.column_names)
         verb = "INSERT OR REPLACE" if replace else "INSERT"
-        self.connection.register("incoming", rows)
-        try:
+        with self.registered("incoming", rows):
             self.connection.execute(
                 f"{verb} INTO {table} ({columns}) SELECT {columns} FROM incoming"
             )
-        finally:
-            self.connection.unregister("incoming")
+
+    def write_failures(
+        self, step: str, generator: str, failures: Sequence[tuple[str, Failure]]
+    ) -> None:
+        """Write down the items that failed; one that failed before counts one attempt more."""
+        last = dict(failures)
+        if not last:
+            return
+        self.connection.executemany(
+            "INSERT INTO failures VALUES (?, ?, ?, ?, ?, 1, ?) ON CONFLICT DO UPDATE SET "
+            "reason = excluded.reason, detail = excluded.detail, last_at = excluded.last_at, "
+            "attempts = attempts + 1",
+            [
+                (step, key, generator, failure.reason, failure.detail, now())
+                for key, failure in last.items()
+            ],
+        )
 
     def meta(self, name: str) -> str | None:
         """Return a value of the meta table, None where it is not set."""
@@ -179,7 +205,10 @@ def _connect(path: str, read_only: bool) -> duckdb.DuckDBPyConnection:
 def _why_not_opened(path: str, error: Exception) -> str:
     text = str(error)
     if "lock" in text.lower():
-        return f"{path} is held by another process; wait until it ends, or name another file with --db."
+        return (
+            f"{path} is held by another process; wait until it ends, "
+            "or name another file with --db."
+        )
     if "not a valid DuckDB" in text:
         return f"{path} is not a DuckDB file; name another with --db."
     return f"{path} cannot be opened as a database: {text.splitlines()[0]}"

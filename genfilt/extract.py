@@ -1,0 +1,61 @@
+"""Step 2a: the language model, or the lexicon, reads each distinct title into attributes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genfilt.generators.base import FIELDS, AttributeReader, Attributes
+from genfilt.step import Counts, Step
+from genfilt.store import Store, now
+
+STEP = "extract"
+
+MISSING = """
+SELECT title_key, any_value(title) AS title FROM products
+WHERE NOT EXISTS (FROM attributes a WHERE a.title_key = products.title_key
+                  AND a.prompt_key = $prompt_key AND a.generator = $generator)
+  AND ($retry OR NOT EXISTS (FROM failures f WHERE f.step = $step AND f.generator = $generator
+                             AND f.item_key = products.title_key))
+GROUP BY title_key ORDER BY title_key
+"""
+
+
+def extract_attributes(
+    store: Store, reader: AttributeReader, *, retry_failed: bool = False
+) -> Counts:
+    """Read every title that this reader has not read yet, and make it the current reader."""
+
+    def to_row(title_key: str, found: Attributes) -> dict[str, Any]:
+        return {
+            "title_key": title_key,
+            "prompt_key": reader.prompt_key,
+            "generator": reader.name,
+            **{field: getattr(found, field) for field in FIELDS},
+            "raw": found.raw,
+            "created_at": now(),
+        }
+
+    missing = missing_titles(store, reader, retry_failed=retry_failed)
+    there = store.scalar(
+        "SELECT count(*) FROM attributes WHERE generator = ? AND prompt_key = ?",
+        [reader.name, reader.prompt_key],
+    )
+    step = Step(STEP, reader.name, "attributes", reader.read, to_row)
+    counts = step.run(store, missing, int(there))
+    with store.transaction():
+        store.set_meta("llm", reader.name)
+        store.set_meta("llm_prompt_key", reader.prompt_key)
+    return counts
+
+
+def missing_titles(
+    store: Store, reader: AttributeReader, *, retry_failed: bool = False
+) -> list[tuple[str, str]]:
+    """Return (title key, title) of the titles that this reader has not read."""
+    names = {
+        "prompt_key": reader.prompt_key,
+        "generator": reader.name,
+        "step": STEP,
+        "retry": retry_failed,
+    }
+    return [(key, title) for key, title in store.rows(MISSING, names)]

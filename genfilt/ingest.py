@@ -1,0 +1,319 @@
+"""Step 1: the user's catalogue, queries, clicks, labels and reviews into the tables.
+
+Everything is read and checked before the one transaction that writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from genfilt.checks import (
+    keep_known,
+    one_content_per_id,
+    parse_clicks,
+    parse_labels,
+    parse_reviews,
+    parse_splits,
+    text_column,
+)
+from genfilt.errors import UsageError
+from genfilt.generators.base import Failure
+from genfilt.keys import content_split, query_key, text_key
+from genfilt.pictures import fingerprints, keep_embedded
+from genfilt.progress import track
+from genfilt.sources import read_source, require_columns
+from genfilt.store import MEMORY, Store
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What one call of ingest was given; any subset.
+
+    The five tables may be paths (see `sources.read_source`) or Arrow tables already read.
+    """
+
+    products: str | pa.Table | None = None
+    queries: str | pa.Table | None = None
+    clicks: str | pa.Table | None = None
+    labels: str | pa.Table | None = None
+    reviews: str | pa.Table | None = None
+    images: Path | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)  # our column -> the source's
+    label_map: Mapping[str, int] = field(default_factory=dict)  # the source's word -> 0 or 1
+    min_clicks: int = 1
+
+
+@dataclass
+class _Prepared:
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    failures: list[tuple[str, Failure]] = field(default_factory=list)
+    images: Path | None = None
+
+
+def ingest(store: Store, sources: Sources) -> dict[str, int]:
+    """Write what the sources hold; return rows by table and the items that failed.
+
+    Idempotent: a row replaces the one with its id (clicks too: a file tells the whole of a
+    pair's clicks). Only what an item's content decides becomes stale when it changes.
+
+    Raises:
+        GenfiltError: a structural fault; nothing has been written then.
+    """
+    prepared = _prepare(store, sources)
+    with store.transaction():
+        counts = {name: table.num_rows for name, table in prepared.tables.items()}
+        if prepared.images is not None:
+            store.set_meta("images", str(prepared.images))
+        if sources.label_map:
+            store.set_meta("label_map", repr(dict(sources.label_map)))
+        _write(store, prepared)
+        store.write_failures("ingest", "", prepared.failures)
+    return {**counts, "failed": len(prepared.failures)}
+
+
+def _prepare(store: Store, sources: Sources) -> _Prepared:
+    prepared = _Prepared()
+    if sources.images is not None:
+        if not sources.images.is_dir():
+            raise UsageError(f"--images {sources.images} is no folder; name the pictures' folder.")
+        prepared.images = sources.images.resolve()
+    if sources.products is not None:
+        table, name = _table(sources.products, "products", sources.aliases)
+        root = prepared.images or _picture_root(store, sources.products)
+        prepared.tables["products"], prepared.failures = prepare_products(
+            table, name, root, _embedded_folder(store)
+        )
+    elif prepared.images is not None:
+        prepared.tables["products"], prepared.failures = _pictures_again(store, prepared.images)
+    if sources.queries is not None:
+        prepared.tables["queries"] = prepare_queries(
+            *_table(sources.queries, "queries", sources.aliases)
+        )
+    if sources.clicks is not None:
+        table, name = _table(sources.clicks, "clicks", sources.aliases)
+        prepared.tables["clicks"] = parse_clicks(table, name, sources.min_clicks)
+    if sources.labels is not None:
+        table, name = _table(sources.labels, "labels", sources.aliases)
+        prepared.tables["labels"] = parse_labels(table, name, sources.label_map)
+    if sources.reviews is not None:
+        prepared.tables["reviews"] = parse_reviews(
+            *_table(sources.reviews, "reviews", sources.aliases)
+        )
+    if not prepared.tables:
+        raise UsageError(
+            "Nothing to ingest; give --products, --queries, --clicks, --labels, --reviews "
+            "or --images."
+        )
+    return prepared
+
+
+COLUMNS = {
+    "products": ("product_id", "title", "image", "category", "split"),
+    "queries": ("query_id", "query"),
+    "clicks": ("query_id", "product_id", "clicks", "split"),
+    "labels": ("query_id", "product_id", "label", "grade", "split"),
+    "reviews": ("query_id", "product_id", "verdict", "reviewer", "note", "at"),
+}
+OPTIONAL = {"image", "category", "split", "clicks", "grade", "reviewer", "note", "at"}
+
+
+def _table(source: str | pa.Table, kind: str, aliases: Mapping[str, str]) -> tuple[pa.Table, str]:
+    """Read a source with the aliases that concern this kind; check its columns."""
+    name = source if isinstance(source, str) else kind
+    if isinstance(source, str):
+        mine = {ours: theirs for ours, theirs in aliases.items() if ours in COLUMNS[kind]}
+        source = read_source(source, mine)
+    required = [column for column in COLUMNS[kind] if column not in OPTIONAL]
+    require_columns(source, required, name)
+    return source, name
+
+
+def _picture_root(store: Store, products: str | pa.Table) -> Path:
+    if (known := store.meta("images")) is not None:
+        return Path(known)
+    if isinstance(products, str) and Path(products).exists():
+        return Path(products).resolve().parent
+    return Path.cwd()
+
+
+def _embedded_folder(store: Store) -> Path:
+    base = Path.cwd() if store.path == MEMORY else Path(store.path).resolve().parent
+    return base / "pictures"
+
+
+def prepare_products(
+    table: pa.Table, source: str, root: Path, embedded: Path
+) -> tuple[pa.Table, list[tuple[str, Failure]]]:
+    """Return rows for the products table, and the pictures that were not found by product id.
+
+    Args:
+        table: product_id, title and perhaps image, category, split.
+        source: what messages call it.
+        root: the folder that holds the pictures.
+        embedded: where pictures that came as bytes are written.
+    """
+    ids = text_column(table, "product_id", source, required=True)
+    titles = [title or "" for title in text_column(table, "title", source)]
+    images = [keep_embedded(image, embedded) for image in _plain(table, "image")]
+    rows = one_content_per_id(ids, list(zip(titles, images, strict=True)), "product_id", source)
+    picked = [rows[product_id] for product_id in rows]
+    titles, images = [titles[row] for row in picked], [images[row] for row in picked]
+    paths, keys, failures = _fingerprint_all(list(rows), images, root, embedded)
+    title_keys = [text_key(title) for title in titles]
+    categories = text_column(table, "category", source)
+    splits = parse_splits(table, source)
+    columns = {
+        "product_id": list(rows),
+        "title": titles,
+        "image": paths,
+        "category": [categories[row] for row in picked],
+        "split": [
+            splits[row] or content_split(title, image)
+            for row, title, image in zip(picked, title_keys, keys, strict=True)
+        ],
+        "title_key": title_keys,
+        "image_key": keys,
+    }
+    return pa.table(
+        {name: pa.array(column, pa.string()) for name, column in columns.items()}
+    ), failures
+
+
+def _plain(table: pa.Table, column: str) -> list[object]:
+    if column not in table.column_names:
+        return [None] * table.num_rows
+    values: list[object] = table[column].to_pylist()
+    return values
+
+
+def _fingerprint_all(
+    ids: list[str], images: list[str | None], root: Path, embedded: Path
+) -> tuple[list[str | None], list[str | None], list[tuple[str, Failure]]]:
+    """Return each product's path and image key, and the failures by product id."""
+    paths, keys, failures = list(images), [None] * len(ids), []
+    found_keys: list[str | None] = list(keys)
+    with track("pictures", len(ids)) as advance:
+        own = [bool(image) and Path(str(image)).parent == embedded for image in images]
+        results = fingerprints(
+            [None if mine else i for i, mine in zip(images, own, strict=True)], root
+        )
+        for row, result in enumerate(results):
+            if own[row]:  # written by us a moment ago, named by its own key
+                found_keys[row] = Path(str(images[row])).name
+            elif isinstance(result, Failure):
+                failures.append((ids[row], result))
+            elif result is not None:
+                paths[row], found_keys[row] = result
+            advance(1)
+    return paths, found_keys, failures
+
+
+def _pictures_again(store: Store, root: Path) -> tuple[pa.Table, list[tuple[str, Failure]]]:
+    """Look for the pictures of the catalogue that is already there."""
+    known = store.arrow(
+        "SELECT product_id, title, image, category, split, title_key FROM products "
+        "ORDER BY product_id"
+    )
+    if known.num_rows == 0:
+        raise UsageError("--images alone needs a catalogue; give --products as well.")
+    ids, images = known["product_id"].to_pylist(), known["image"].to_pylist()
+    relative = [_relative(image, root) for image in images]
+    paths, keys, failures = _fingerprint_all(ids, relative, root, _embedded_folder(store))
+    table = known.set_column(2, "image", pa.array(paths, pa.string()))
+    return table.append_column("image_key", pa.array(keys, pa.string())), failures
+
+
+def _relative(image: str | None, root: Path) -> str | None:
+    """A picture that was found keeps its place below the root when both moved together."""
+    if image is None or not Path(image).is_absolute() or Path(image).is_relative_to(root):
+        return image
+    parts = Path(image).parts
+    if root.name in parts:
+        below = parts[len(parts) - parts[::-1].index(root.name) :]
+        return str(Path(*below)) if below else image
+    return image
+
+
+def prepare_queries(table: pa.Table, source: str) -> pa.Table:
+    """Return rows for the queries table."""
+    ids = text_column(table, "query_id", source, required=True)
+    queries = [query or "" for query in text_column(table, "query", source)]
+    rows = one_content_per_id(ids, queries, "query_id", source)
+    queries = [queries[row] for row in rows.values()]
+    keys = [query_key(query) for query in queries]
+    return pa.table({"query_id": list(rows), "query": queries, "query_key": keys})
+
+
+def _write(store: Store, prepared: _Prepared) -> None:
+    tables = prepared.tables
+    if "products" in tables:
+        _write_products(store, tables["products"])
+    if "queries" in tables:
+        _write_queries(store, tables["queries"])
+    for name in ("clicks", "labels", "reviews"):
+        if name in tables:
+            known, failures = keep_known(store, tables[name], name)
+            prepared.failures.extend(failures)
+            store.insert(name, known, replace=True)
+
+
+def _write_products(store: Store, products: pa.Table) -> None:
+    with store.registered("arrived", products):
+        # Clicks and labels that had their product's split move with it, so that none of a val
+        # product stays train.
+        for table in ("clicks", "labels"):
+            store.connection.execute(
+                f"UPDATE {table} SET split = a.split "
+                f"FROM arrived a JOIN products o USING (product_id) WHERE {table}.product_id = a.product_id "
+                f"AND {table}.split = o.split AND a.split <> o.split"
+            )
+        store.connection.execute(
+            "DELETE FROM failures WHERE step = 'ingest' "
+            "AND item_key IN (SELECT product_id FROM arrived)"
+        )
+    store.insert("products", products, replace=True)
+    store.connection.execute(NUMBER_PRODUCTS)
+    store.connection.execute(PLACE_PRODUCTS)
+
+
+def _write_queries(store: Store, queries: pa.Table) -> None:
+    store.insert("queries", queries, replace=True)
+    store.connection.execute(NUMBER_QUERIES)
+    store.connection.execute(PLACE_QUERIES)
+
+
+NUMBER_PRODUCTS = """
+INSERT INTO product_keys
+SELECT title_key, image_key, last.p + row_number() OVER (ORDER BY first)
+FROM (SELECT title_key, coalesce(image_key, '') AS image_key, min(product_id) AS first
+      FROM products GROUP BY ALL)
+ANTI JOIN product_keys USING (title_key, image_key),
+     (SELECT coalesce(max(p), -1) AS p FROM product_keys) last
+"""
+# Equal contents share their f, which the next filter looks at again.
+PLACE_PRODUCTS = """
+INSERT OR REPLACE INTO product_no
+SELECT product_id, k.p, known.f
+FROM products
+JOIN product_keys k ON k.title_key = products.title_key
+                   AND k.image_key = coalesce(products.image_key, '')
+LEFT JOIN (SELECT p, max(f) AS f FROM product_no GROUP BY p) known ON known.p = k.p
+ANTI JOIN product_no same ON same.product_id = products.product_id AND same.p = k.p
+"""
+NUMBER_QUERIES = """
+INSERT INTO query_keys
+SELECT query_key, last.q + row_number() OVER (ORDER BY first)
+FROM (SELECT query_key, min(query_id) AS first FROM queries GROUP BY ALL)
+ANTI JOIN query_keys USING (query_key),
+     (SELECT greatest((SELECT coalesce(max(q), -1) FROM query_keys),
+                      (SELECT coalesce(max(joined_q), -1) FROM filters)) AS q) last
+"""
+PLACE_QUERIES = """
+INSERT OR REPLACE INTO query_no
+SELECT query_id, k.q FROM queries JOIN query_keys k USING (query_key)
+ANTI JOIN query_no same ON same.query_id = queries.query_id AND same.q = k.q
+"""

@@ -44,6 +44,8 @@ class ModelConfig:
     """Attention heads of a BERT from scratch."""
     dropout: float = 0.0
     """Dropout in the encoder."""
+    pooling: Literal["cls", "mean"] = "cls"
+    """What is projected to Q, T, I and M: the [CLS] of the paper, or the mean of all states."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -1,0 +1,1 @@
+"""Query-LIFE's parts: vision towers, the universal modal encoder, and the model itself."""

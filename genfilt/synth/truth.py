@@ -1,6 +1,6 @@
 """Writes the truth of the generated catalogue into a DuckDB file of its own."""
 
-from dataclasses import asdict
+from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from genfilt.store import STORAGE_VERSION
+from genfilt.synth.facets import Facets, Need
 from genfilt.synth.listings import Listing
 from genfilt.synth.queries import Query
 
@@ -49,7 +50,7 @@ class TruthWriter:
             "product_id": listing.product_id,
             "style": listing.style,
             "split": listing.split,
-            **asdict(listing.facets),
+            **_columns(listing.facets),
             "told": title.told,
             "picture_type": look.type,
             "picture_color": look.color,
@@ -69,7 +70,7 @@ class TruthWriter:
         row = {
             "query_id": query.query_id,
             "need": query.need_number,
-            **asdict(query.need),
+            **_columns(query.need),
             "brand_only": query.need.brand_only,
             "held_out": query.held_out,
         }
@@ -86,3 +87,7 @@ class TruthWriter:
             self._connection.register("batch", pa.Table.from_pylist(rows))
             self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM batch")
             self._connection.unregister("batch")
+
+
+def _columns(facets: Facets | Need) -> dict[str, str | None]:
+    return {field.name: getattr(facets, field.name) for field in fields(facets)}

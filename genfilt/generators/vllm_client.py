@@ -1,0 +1,217 @@
+"""A client of one OpenAI-compatible chat server: what it asks, and what its answers mean."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from genfilt.errors import GenfiltError
+from genfilt.generators.base import Failure
+from genfilt.generators.inflight import BusyError
+from genfilt.generators.reply import Reply
+
+KEY_VARIABLE = "GENFILT_LLM_API_KEY"
+REFUSALS = 20  # as many at the start mean that the request, not the item, is refused
+_WORDS = 400  # characters of a server's answer that a message repeats
+
+
+@dataclass
+class Usage:
+    """What was asked of a model so far."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def add(self, reply: Reply) -> None:
+        """Count one reply."""
+        self.requests += 1
+        self.prompt_tokens += reply.prompt_tokens
+        self.completion_tokens += reply.completion_tokens
+
+
+class ChatServer:
+    """An OpenAI-compatible server and the model that it serves.
+
+    Args:
+        url: with or without `/v1`.
+        model: the name to ask for; None for the only one served.
+        timeout: seconds that one request may take.
+
+    Raises:
+        GenfiltError: no server answers there, or it does not serve the model.
+    """
+
+    def __init__(self, url: str, model: str | None = None, *, timeout: float = 300.0) -> None:
+        self.url = _base(url)
+        self.usage = Usage()
+        self._timeout = timeout
+        self._refused = 0
+        self._accepted = False
+        self.model = model if model is not None else self._only_model()
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Chat]:
+        """Open the connections of one run."""
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        timeout = httpx.Timeout(self._timeout, connect=10.0, pool=None)
+        async with httpx.AsyncClient(
+            limits=limits, timeout=timeout, headers=_headers(), trust_env=_remote(self.url)
+        ) as client:
+            yield Chat(self, client)
+
+    def read(self, response: httpx.Response) -> Reply | Failure:
+        """Return what a response holds.
+
+        Raises BusyError where asking again may help, GenfiltError where it cannot for any item. A
+        Failure is a refusal of this one item.
+        """
+        if response.status_code == 200:
+            reply = _reply(response)
+            self._accepted = True
+            self.usage.add(reply)
+            return reply
+        words = _words(response)
+        if response.status_code in (408, 425, 429) or response.status_code >= 500:
+            raise BusyError(f"{self.url} answered {words}", _retry_after(response))
+        if response.status_code in (401, 403):
+            raise GenfiltError(
+                f"{self.url} refused the access key ({words}); set {KEY_VARIABLE} to a valid one."
+            )
+        if response.status_code in (404, 405):
+            raise GenfiltError(
+                f"{self.url} does not serve {self.model} for chat ({words}); check --llm-url and "
+                "--llm-model (or --captioner-url and --captioner-model)."
+            )
+        self._refused += 1
+        if not self._accepted and self._refused >= REFUSALS:
+            raise GenfiltError(
+                f"{self.url} refused each of the first {REFUSALS} requests ({words}); the server "
+                "needs chat, JSON schemas and enough context for the prompt."
+            )
+        return Failure("refused by the server", words)
+
+    def _only_model(self) -> str:
+        try:
+            response = httpx.get(
+                f"{self.url}/models", headers=_headers(), timeout=20, trust_env=_remote(self.url)
+            )
+            served = [str(card["id"]) for card in response.raise_for_status().json()["data"]]
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise GenfiltError(
+                f"No model server answers at {self.url} ({error}); start one or check the URL."
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise GenfiltError(
+                f"{self.url}/models is no list of models; give the URL of an OpenAI-compatible "
+                "server, for example http://127.0.0.1:8000."
+            ) from None
+        if len(served) != 1:
+            raise GenfiltError(
+                f"{self.url} serves {', '.join(served) or 'no model'}; name one with --llm-model "
+                "(or --captioner-model)."
+            )
+        return served[0]
+
+
+class Chat:
+    """Open connections to a chat server."""
+
+    def __init__(self, server: ChatServer, client: httpx.AsyncClient) -> None:
+        self._server = server
+        self._client = client
+        self._endpoint = f"{server.url}/chat/completions"
+
+    async def ask(
+        self, content: str | Sequence[Any], max_tokens: int, schema: dict[str, Any] | None = None
+    ) -> Reply | Failure:
+        """Ask once, as the user, at temperature 0. Raises as `ChatServer.read` does."""
+        body = request_body(self._server.model, content, max_tokens, schema)
+        try:
+            response = await self._client.post(self._endpoint, json=body)
+        except httpx.TimeoutException as error:
+            waited = type(error).__name__
+            raise BusyError(
+                f"{self._server.url} did not answer in time ({waited})", weight=4
+            ) from None
+        except httpx.InvalidURL as error:
+            raise GenfiltError(f"{self._server.url} is no URL: {error}.") from None
+        except httpx.HTTPError as error:
+            words = str(error) or type(error).__name__
+            raise BusyError(f"{self._server.url} cannot be reached ({words})") from None
+        return self._server.read(response)
+
+
+def request_body(
+    model: str, content: str | Sequence[Any], max_tokens: int, schema: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return the body of a chat request: greedy, one user message, the reply bound to a schema."""
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": "user", "content": content}],
+        "temperature": 0,
+        "max_tokens": max_tokens,
+    }
+    if schema is not None:
+        named = {"name": "product", "schema": schema, "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": named}
+    return body
+
+
+def _reply(response: httpx.Response) -> Reply:
+    try:
+        answer = response.json()
+        choice, usage = answer["choices"][0], answer.get("usage") or {}
+        return Reply(
+            str(choice["message"].get("content") or ""),
+            choice.get("finish_reason"),
+            int(usage.get("prompt_tokens") or 0),
+            int(usage.get("completion_tokens") or 0),
+        )
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        raise BusyError(
+            f"{response.url} answered what is no chat completion: {_words(response)}"
+        ) from None
+
+
+def _words(response: httpx.Response) -> str:
+    """Return the status and the gist of a body, on one line."""
+    text = response.text
+    try:
+        body = json.loads(text)
+        error = body.get("error", body)
+        text = str(error.get("message", error) if isinstance(error, dict) else error)
+    except (ValueError, AttributeError):
+        pass
+    return f"{response.status_code}: {' '.join(text.split())[:_WORDS]}"
+
+
+def _retry_after(response: httpx.Response) -> float:
+    try:
+        return min(120.0, max(0.0, float(response.headers.get("retry-after", "0"))))
+    except ValueError:
+        return 0.0
+
+
+def _headers() -> dict[str, str]:
+    key = os.environ.get(KEY_VARIABLE)
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _base(url: str) -> str:
+    base = url.rstrip("/")
+    if urlsplit(base).scheme not in ("http", "https"):
+        raise GenfiltError(f"{url} is no server URL; write it as http://HOST:PORT.")
+    return base if base.endswith("/v1") else f"{base}/v1"
+
+
+def _remote(url: str) -> bool:
+    """Whether proxies of the environment may stand between us and the server."""
+    return urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -100,8 +100,8 @@ class Store:
 
     def scalar(self, sql: str, parameters: Parameters = ()) -> Any:
         """Return the one value of a one-row answer, None where there is no row."""
-        row = self.connection.execute(sql, parameters).fetchone()
-        return None if row is None else row[0]
+        rows = self.rows(sql, parameters)
+        return rows[0][0] if rows else None
 
     def arrow(self, sql: str, parameters: Parameters = ()) -> pa.Table:
         """Return the answer as an Arrow table."""
@@ -114,13 +114,15 @@ class Store:
         try:
             yield
         finally:
-            self.connection.unregister(name)
+            # A transaction that failed inside admits nothing but its end, and takes the name along.
+            with suppress(duckdb.TransactionException):
+                self.connection.unregister(name)
 
     def insert(self, table: str, rows: pa.Table, *, replace: bool = False) -> None:
         """Append columnar rows by column name; with `replace` rows of equal key are overwritten."""
         if rows.num_rows == 0:
             return
-        columns = ", ".join(rows.column_names)
+        columns = ", ".join(f'"{name}"' for name in rows.column_names)
         verb = "INSERT OR REPLACE" if replace else "INSERT"
         with self.registered("incoming", rows):
             self.connection.execute(
@@ -192,9 +194,10 @@ def _connect(path: str, read_only: bool) -> duckdb.DuckDBPyConnection:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     connection = duckdb.connect()  # attached below, since only ATTACH takes a storage version
     try:
-        mode = "READ_ONLY" if read_only else f"STORAGE_VERSION '{STORAGE_VERSION}'"
+        fresh = path == MEMORY or not Path(path).exists()
+        mode = "(READ_ONLY)" if read_only else f"(STORAGE_VERSION '{STORAGE_VERSION}')" * fresh
         quoted = path.replace("'", "''")
-        connection.execute(f"ATTACH '{quoted}' AS db ({mode})")
+        connection.execute(f"ATTACH '{quoted}' AS db {mode}")
         connection.execute("USE db")
     except duckdb.Error as error:
         connection.close()

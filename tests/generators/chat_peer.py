@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -100,10 +101,8 @@ class ChatPeer:
             def finish(self) -> None:
                 with peer._lock:
                     peer._sockets.discard(self.connection)
-                try:
+                with suppress(OSError):
                     super().finish()
-                except OSError:
-                    pass
 
             def do_GET(self) -> None:
                 self._send((200, {"data": [{"id": name} for name in peer.models]}, {}))

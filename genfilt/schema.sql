@@ -186,7 +186,7 @@ SELECT q, p, positive, source, split FROM (
     SELECT q, p, split, source, rank, avg(positive) >= 0.5 AS positive,
            row_number() OVER (PARTITION BY q, p, split ORDER BY rank DESC) AS place
     FROM said GROUP BY q, p, split, source, rank
-) WHERE place = 1 AND NOT EXISTS (FROM reviewed r WHERE r.q = q AND r.p = p);
+) unreviewed ANTI JOIN reviewed USING (q, p) WHERE place = 1;
 
 -- The current filter's (q, f) that pass sigma. Scores are decided to 1e-6, as the join decides them.
 CREATE VIEW qp_corrections AS

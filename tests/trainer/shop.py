@@ -24,10 +24,12 @@ class Shop:
         self.db = duckdb.connect()
         self.db.execute(f"ATTACH '{path}' AS db (STORAGE_VERSION 'v1.4.0')")
         self.db.execute("USE db")
+        self.db.execute("BEGIN TRANSACTION")
         self.db.execute(SCHEMA.read_text("utf-8"))
         self.db.execute("INSERT INTO meta VALUES ('schema_version', ?)", [version])
         self.db.execute(
-            "INSERT INTO filters VALUES (1, 'paper', 0.9, 0.5, 'e', 'l', 'c', 't', NULL, ?, true)",
+            "INSERT INTO filters VALUES"
+            " (1, 'paper', 0.9, 0.5, 'e', 'l', 'c', 't', NULL, ?, true, 0, 0)",
             [datetime(2026, 1, 1)],
         )
         self._products: dict[tuple[str, str], int] = {}
@@ -44,6 +46,7 @@ class Shop:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.db.execute("COMMIT")
         self.db.close()
 
     def product(

@@ -45,6 +45,8 @@ class ModelConfig:
     dropout: float = 0.0
     """Dropout in the encoder."""
     pooling: Literal["cls", "mean"] = "cls"
+    """What is projected: [CLS], as in the paper, or the mean, which MiniLM was trained for."""
+    pooling: Literal["cls", "mean"] = "cls"
     """What is projected to Q, T, I and M: the [CLS] of the paper, or the mean of all states."""
 
     def __post_init__(self) -> None:
@@ -56,6 +58,8 @@ class ModelConfig:
             raise UsageError(
                 f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}."
             )
+        if self.pooling not in ("cls", "mean"):
+            raise UsageError(f"pooling is '{self.pooling}'; give cls or mean.")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}; give a number from 0 to below 1.")
 
@@ -160,6 +164,7 @@ SMALL = FitConfig(
         vision_layers=4,
         embed_dim=128,
         dropout=0.1,
+        pooling="mean",
     ),
     preset="small",
     batch_size=64,

@@ -57,12 +57,12 @@ def _why_not_opened(path: Path | str, error: duckdb.Error) -> str:
 
 def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path | str) -> None:
     try:
-        row = connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()
+        rows = connection.sql("SELECT value FROM meta WHERE name = 'schema_version'").fetchall()
     except duckdb.CatalogException as error:
         raise TrainerError(
             f"{path} is a DuckDB file but no genfilt database; give another --db."
         ) from error
-    version = row[0] if row else "none"
+    version = rows[0][0] if rows else "none"
     if version != str(SCHEMA_VERSION):
         newer = version.isdigit() and int(version) > SCHEMA_VERSION
         remedy = "upgrade the trainer" if newer else "ingest into a new file"

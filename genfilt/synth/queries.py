@@ -18,7 +18,7 @@ _PATIENCE = 400
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One phrasing of a need; `held_out` when it uses a held-out word, brand or phrasing."""
+    """One phrasing of a need; `held_out` when it uses a held-out word or brand."""
 
     number: int
     text: str
@@ -100,15 +100,15 @@ class QueryWriter:
         return Need(**asked)
 
     def _phrase(self, need: Need, held_out: bool) -> tuple[str, bool]:
-        """One way to say a need, and whether it used a held-out word."""
-        voice = Voice(self._rng, held_out)
+        """One way to say a need, and whether a word of it (not its order alone) is held out."""
+        order, voice = Voice(self._rng, held_out), Voice(self._rng, held_out)
+        vocabulary = self._vocabulary
         if need.type is None:
-            said = self._brand(need, voice)
-            text = fill(voice.say(self._vocabulary.brand_wrappers), {"query": said})
+            text = fill(order.say(vocabulary.brand_wrappers), {"query": self._brand(need, voice)})
             return text.lower(), voice.used_held_out
-        text = fill(voice.say(self._vocabulary.query_forms), self._slots(need, voice))
+        text = fill(order.say(vocabulary.query_forms), self._slots(need, voice))
         if self._rng.random() < 0.15:
-            text = fill(voice.say(self._vocabulary.query_wrappers), {"query": text})
+            text = fill(order.say(vocabulary.query_wrappers), {"query": text})
         return text.lower(), voice.used_held_out
 
     def _brand(self, need: Need, voice: Voice) -> str:

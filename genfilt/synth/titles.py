@@ -9,7 +9,13 @@ from genfilt.synth.facets import Facets, Traps
 from genfilt.synth.vocabulary import Vocabulary, Voice, Words
 
 _GAP = re.compile(r"\s+")
-_LOOSE = re.compile(r"\s+([,:])|(?:(?<=\s)|^)(?:by|from|-)(?=\s*(?:-|$))|[,:\-\s]+$")
+_LOOSE = re.compile(
+    r"""\s+([,:])                                # a blank before a comma or a colon
+      | [,:](?=\s*[,:])                         # two of them with nothing between
+      | (?:(?<=\s)|^)(?:by|from|-)(?=\s*(?:-|$)) # a joint with nothing to join
+      | [,:\-\s]+$                              # and whatever is left at the end""",
+    re.VERBOSE,
+)
 _UNIT = re.compile(r"(?<=\d)(?=[A-Za-z])")
 
 

@@ -45,8 +45,6 @@ class ModelConfig:
     dropout: float = 0.0
     """Dropout in the encoder."""
     pooling: Literal["cls", "mean"] = "cls"
-    """What is projected: [CLS], as in the paper, or the mean, which MiniLM was trained for."""
-    pooling: Literal["cls", "mean"] = "cls"
     """What is projected to Q, T, I and M: the [CLS] of the paper, or the mean of all states."""
 
     def __post_init__(self) -> None:

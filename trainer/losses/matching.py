@@ -15,7 +15,7 @@ def matching_rows(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def draw_negatives(
-    similarity: Tensor, forbidden: Tensor, temperature: float, uniform: Tensor
+    similarity: Tensor, forbidden: Tensor, temperature: Tensor | float, uniform: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Draw one column a row with p proportional to exp(s / tau) among those not forbidden.
 

@@ -1,0 +1,158 @@
+"""What each stage adds up (section 4.3): masks, negatives and losses around the model's passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainer.config import Ablation
+from trainer.corrections import Integers
+from trainer.distributed import first_row, gather, mean_of_all
+from trainer.losses.contrastive import contrastive_rows
+from trainer.losses.matching import matching_rows
+from trainer.mask import Mask, Masks
+from trainer.model.query_life import QueryLife
+from trainer.sides import Pairs, Place, Side
+
+ALIGNMENT = ("qic", "qtc", "qmc")
+FUSION = ("itm", "qmm")
+
+
+def parts_of(stage: int, without: Iterable[Ablation] = ()) -> tuple[str, ...]:
+    """Return the losses that a stage adds up: ITC and ITM in stage 1, then all of eq. 4.
+
+    The paper's stage 1 is ITC alone; ITM is ours, so that the cross-attention is not random when
+    stage 2 begins.
+    """
+    parts = ("itc", "itm") if stage == 1 else ("itc", "itm", *ALIGNMENT, "qmm")
+    dropped = (ALIGNMENT if "qma" in without else ()) + (FUSION if "qmf" in without else ())
+    return tuple(part for part in parts if part not in dropped)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A batch on the model's device: B rows that show U distinct products.
+
+    `images` is (U, 3, S, S), or (U, P, W) of a frozen tower. Stage 1 has no queries.
+    """
+
+    number: int
+    products: Integers  # (B,)
+    product_of_row: Tensor  # (B,) into U
+    images: Tensor
+    title_ids: Tensor  # (U, L)
+    title_mask: Tensor
+    queries: Integers | None = None  # (B,)
+    query_ids: Tensor | None = None  # (B, L)
+    query_mask: Tensor | None = None
+    positive: Tensor | None = None  # (B,) bool, QMM's target
+
+
+class Objective(nn.Module):
+    """A stage's loss as one module, so that wrappers for several processes see one forward."""
+
+    def __init__(self, model: QueryLife, masks: Masks, parts: tuple[str, ...], seed: int) -> None:
+        super().__init__()
+        self.model = model
+        self.masks = masks
+        self.parts = parts
+        self.seed = seed
+
+    def forward(self, inputs: Inputs) -> tuple[dict[str, Tensor], Tensor]:
+        """Return this process's share of each loss, and (B,) bool: which rows are not finite."""
+        device = inputs.title_ids.device
+        rows = len(inputs.products)
+        place = Place(first_row(rows, device), rows, self.seed, inputs.number)
+        title = self.model.encode_titles(inputs.title_ids, inputs.title_mask)
+        image = self.model.encode_images(inputs.images)
+        patches = torch.ones(image.states.shape[:2], dtype=torch.bool, device=device)
+        row = inputs.product_of_row
+        titles = Side(inputs.title_ids, inputs.title_mask, title.embedding.float()).at(row)
+        images = Side(image.states, patches, image.embedding.float()).at(row)
+        sides = [titles.gathered(), images.gathered()]
+        products = numbers(inputs.products, device)
+        losses = self._product_losses(place, sides, products)
+        if inputs.queries is not None:
+            fused = self.model.fuse(inputs.title_ids, inputs.title_mask, image.states)
+            fusion = Side(fused.states, fused.mask, fused.embedding.float()).at(row)
+            sides += [fusion.gathered(), self._queries(inputs).gathered()]
+            losses |= self._query_losses(place, sides, inputs, products)
+        finite = [side.embedding[place.mine].isfinite().all(dim=1) for side in sides]
+        return losses, ~torch.stack(finite).all(dim=0)
+
+    def _queries(self, inputs: Inputs) -> Side:
+        assert inputs.query_ids is not None
+        assert inputs.query_mask is not None
+        query = self.model.encode_queries(inputs.query_ids, inputs.query_mask)
+        return Side(inputs.query_ids, inputs.query_mask, query.embedding.float())
+
+    def _product_losses(
+        self, place: Place, sides: list[Side], products: Integers
+    ) -> dict[str, Tensor]:
+        titles, images = sides
+        matches = tensor(self.masks.image_title(products), titles)  # image a, title b
+        losses = {}
+        if "itc" in self.parts:
+            there = self._contrast(place, images, titles, matches)
+            losses["itc"] = (there + self._contrast(place, titles, images, matches.T)) / 2
+        if "itm" in self.parts:
+            pairs = self._pairs("itm", place, (titles, images), matches.T)
+            logits = self.model.match_titles(pairs.text.tokens, pairs.text.mask, pairs.read.tokens)
+            losses["itm"] = _matched(logits, pairs, torch.ones(place.rows))
+        return losses
+
+    def _query_losses(
+        self, place: Place, sides: list[Side], inputs: Inputs, products: Integers
+    ) -> dict[str, Tensor]:
+        titles, images, fusions, queries = sides
+        assert inputs.queries is not None
+        assert inputs.positive is not None
+        masks = self.masks.queries(numbers(inputs.queries, titles.mask.device), products)
+        positive = tensor(masks.fused, titles)
+        contrasts = {
+            "qic": (images, tensor(masks.image, titles)),
+            "qtc": (titles, tensor(masks.title, titles)),
+            "qmc": (fusions, positive),
+        }
+        losses = {
+            name: self._contrast(place, queries, side, mask)
+            for name, (side, mask) in contrasts.items()
+            if name in self.parts
+        }
+        if "qmm" in self.parts:
+            pairs = self._pairs("qmm", place, (queries, fusions), positive)
+            text, read = pairs.text, pairs.read
+            logits = self.model.match_queries(text.tokens, text.mask, read.tokens, read.mask)
+            losses["qmm"] = _matched(logits, pairs, inputs.positive)
+        return losses
+
+    def _contrast(self, place: Place, rows: Side, columns: Side, positive: Tensor) -> Tensor:
+        values, counted = contrastive_rows(
+            rows.embedding[place.mine],
+            columns.embedding,
+            positive[place.mine],
+            self.model.temperature,
+        )
+        return mean_of_all(values, counted)
+
+    def _pairs(self, name: str, place: Place, every: tuple[Side, Side], positive: Tensor) -> Pairs:
+        return Pairs.drawn(name, place, every, positive, self.model.temperature.detach())
+
+
+def _matched(logits: Tensor, pairs: Pairs, own: Tensor) -> Tensor:
+    target = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
+    target[: len(own)] = own.to(target)
+    return mean_of_all(matching_rows(logits, target), pairs.counted)
+
+
+def numbers(mine: Integers, device: torch.device) -> Integers:
+    """Return the numbers of all processes' rows."""
+    return gather(torch.from_numpy(mine).to(device)).cpu().numpy()
+
+
+def tensor(mask: Mask, beside: Side) -> Tensor:
+    """Return a mask as a tensor on the device of a side."""
+    return torch.from_numpy(mask).to(beside.mask.device)

@@ -309,6 +309,12 @@ def test_attack_sets_more_of_every_trap(catalogue, tmp_path):
         assert getattr(attacked, trap) > 1.5 * getattr(catalogue.summary, trap), trap
 
 
+def test_progress_takes_every_product(tmp_path):
+    done = []
+    synthesize(70, tmp_path / "tracked", pictures=False, progress=done.append)
+    assert sum(done) == 70
+
+
 def test_without_pictures_no_image_is_named(tmp_path):
     summary = synthesize(50, tmp_path / "plain", pictures=False)
     assert summary.pictures == 0

@@ -4,14 +4,14 @@ import csv
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from genfilt.errors import GenfiltError
-from genfilt.progress import track
+from genfilt.progress import Advance, track
 from genfilt.synth.behaviour import SPLITS, Shelf, Shoppers
 from genfilt.synth.facets import ATTACK, Facets, Traps
 from genfilt.synth.listings import Listing, ListingWriter, product_id
@@ -60,6 +60,7 @@ def synthesize(
     seed: int = 0,
     attack: bool = False,
     pictures: bool = True,
+    progress: Advance | None = None,
 ) -> SynthSummary:
     """Write a catalogue of `products` listings, its log and its truth into the folder `out`.
 
@@ -69,6 +70,7 @@ def synthesize(
     Args:
         attack: set many more traps: stuffed and false titles, wrong pictures, brand-only queries.
         pictures: draw a picture for each product; without, `image` is empty.
+        progress: takes the number of products just made; without it, bars on standard error.
 
     Raises:
         GenfiltError: too few products, or `out` holds something else.
@@ -80,7 +82,7 @@ def synthesize(
         )
     partial = _prepare(out)
     try:
-        with _Catalogue(partial, ATTACK if attack else Traps(), seed) as catalogue:
+        with _Catalogue(partial, ATTACK if attack else Traps(), seed, progress) as catalogue:
             catalogue.write_products(products, pictures)
             catalogue.write_log()
     except OSError as error:
@@ -118,10 +120,11 @@ def _is_ours(folder: Path) -> bool:
 class _Catalogue:
     """The open files of a catalogue in the making."""
 
-    def __init__(self, folder: Path, traps: Traps, seed: int) -> None:
+    def __init__(self, folder: Path, traps: Traps, seed: int, progress: Advance | None) -> None:
         self._folder = folder
         self._traps = traps
         self._seed = seed
+        self._progress = progress
         self._vocabulary = load_vocabulary()
         self._counts: Counter[str] = Counter()
         self._stack = ExitStack()
@@ -132,6 +135,11 @@ class _Catalogue:
 
     def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
+
+    def _tracked(self, what: str, total: int) -> AbstractContextManager[Advance]:
+        if self._progress is None:
+            return track(what, total)
+        return nullcontext(self._progress if what == "products" else lambda count: None)
 
     @contextmanager
     def _table(self, name: str) -> Iterator[Any]:
@@ -147,7 +155,7 @@ class _Catalogue:
         listings = ListingWriter(self._vocabulary, self._traps, self._seed).listings(products)
         with self._table("products") as table, ExitStack() as stack:
             studio = stack.enter_context(Studio(self._folder, products)) if pictures else None
-            advance = stack.enter_context(track("products", products))
+            advance = stack.enter_context(self._tracked("products", products))
             for listing in listings:
                 image = ""
                 if studio:
@@ -177,7 +185,7 @@ class _Catalogue:
             self._table("queries") as table,
             self._table("clicks") as clicks,
             self._table("labels") as labels,
-            track("queries", len(queries)) as advance,
+            self._tracked("queries", len(queries)) as advance,
         ):
             for query in queries:
                 table.writerow((query.query_id, query.text))

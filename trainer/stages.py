@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from trainer.config import Ablation
 from trainer.corrections import Integers
+from trainer.data import Inputs
 from trainer.distributed import first_row, gather, mean_of_all
 from trainer.losses.contrastive import contrastive_rows
 from trainer.losses.matching import matching_rows
@@ -32,25 +32,6 @@ def parts_of(stage: int, without: Iterable[Ablation] = ()) -> tuple[str, ...]:
     return tuple(part for part in parts if part not in dropped)
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """A batch on the model's device: B rows that show U distinct products.
-
-    `images` is (U, 3, S, S), or (U, P, W) of a frozen tower. Stage 1 has no queries.
-    """
-
-    number: int
-    products: Integers  # (B,)
-    product_of_row: Tensor  # (B,) into U
-    images: Tensor
-    title_ids: Tensor  # (U, L)
-    title_mask: Tensor
-    queries: Integers | None = None  # (B,)
-    query_ids: Tensor | None = None  # (B, L)
-    query_mask: Tensor | None = None
-    positive: Tensor | None = None  # (B,) bool, QMM's target
-
-
 class Objective(nn.Module):
     """A stage's loss as one module, so that wrappers for several processes see one forward."""
 
@@ -61,8 +42,12 @@ class Objective(nn.Module):
         self.parts = parts
         self.seed = seed
 
-    def forward(self, inputs: Inputs) -> tuple[dict[str, Tensor], Tensor]:
-        """Return this process's share of each loss, and (B,) bool: which rows are not finite."""
+    def forward(self, inputs: Inputs) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return this process's share of each loss, and what is only to be logged.
+
+        The latter are "faulty" (B,) bool, rows with an embedding that is not finite, and
+        "positives" (B,), the size of each row's P(i) in the mask of M, or of ITC in stage 1.
+        """
         device = inputs.title_ids.device
         rows = len(inputs.products)
         place = Place(first_row(rows, device), rows, self.seed, inputs.number)
@@ -74,14 +59,15 @@ class Objective(nn.Module):
         images = Side(image.states, patches, image.embedding.float()).at(row)
         sides = [titles.gathered(), images.gathered()]
         products = numbers(inputs.products, device)
-        losses = self._product_losses(place, sides, products)
+        losses, positives = self._product_losses(place, sides, products)
         if inputs.queries is not None:
             fused = self.model.fuse(inputs.title_ids, inputs.title_mask, image.states)
             fusion = Side(fused.states, fused.mask, fused.embedding.float()).at(row)
             sides += [fusion.gathered(), self._queries(inputs).gathered()]
-            losses |= self._query_losses(place, sides, inputs, products)
+            more, positives = self._query_losses(place, sides, inputs, products)
+            losses |= more
         finite = [side.embedding[place.mine].isfinite().all(dim=1) for side in sides]
-        return losses, ~torch.stack(finite).all(dim=0)
+        return losses, {"faulty": ~torch.stack(finite).all(dim=0), "positives": positives}
 
     def _queries(self, inputs: Inputs) -> Side:
         assert inputs.query_ids is not None
@@ -91,7 +77,7 @@ class Objective(nn.Module):
 
     def _product_losses(
         self, place: Place, sides: list[Side], products: Integers
-    ) -> dict[str, Tensor]:
+    ) -> tuple[dict[str, Tensor], Tensor]:
         titles, images = sides
         matches = tensor(self.masks.image_title(products), titles)  # image a, title b
         losses = {}
@@ -102,11 +88,11 @@ class Objective(nn.Module):
             pairs = self._pairs("itm", place, (titles, images), matches.T)
             logits = self.model.match_titles(pairs.text.tokens, pairs.text.mask, pairs.read.tokens)
             losses["itm"] = _matched(logits, pairs, torch.ones(place.rows))
-        return losses
+        return losses, matches[place.mine].sum(dim=1)
 
     def _query_losses(
         self, place: Place, sides: list[Side], inputs: Inputs, products: Integers
-    ) -> dict[str, Tensor]:
+    ) -> tuple[dict[str, Tensor], Tensor]:
         titles, images, fusions, queries = sides
         assert inputs.queries is not None
         assert inputs.positive is not None
@@ -127,7 +113,7 @@ class Objective(nn.Module):
             text, read = pairs.text, pairs.read
             logits = self.model.match_queries(text.tokens, text.mask, read.tokens, read.mask)
             losses["qmm"] = _matched(logits, pairs, inputs.positive)
-        return losses
+        return losses, positive[place.mine].sum(dim=1)
 
     def _contrast(self, place: Place, rows: Side, columns: Side, positive: Tensor) -> Tensor:
         values, counted = contrastive_rows(

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
+import hashlib
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from trainer.corrections import Integers
+from trainer.errors import UsageError
+from trainer.progress import progress, remark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from trainer.data import Batch
+    from trainer.model.query_life import QueryLife
 
 
 class FeatureCache:
-    """A frozen tower's features (P, W) of the stage's products, on disk as float16."""
+    """Features (P, W) of some products, in a float16 file; NaN where a picture was unreadable."""
 
     def __init__(self, path: Path, products: Integers, shape: tuple[int, int]) -> None:
         self.path = path
-        self.products = products  # sorted
+        self.products = products  # (N,), sorted
         self.shape = shape
-        self.readable = np.zeros(len(products), dtype=np.bool_)
 
     @property
     def nbytes(self) -> int:
         """Size on disk."""
         return 2 * len(self.products) * self.shape[0] * self.shape[1]
 
-    def open(self, mode: Any) -> np.memmap[Any, np.dtype[np.float16]]:
-        """Return the file as (products, P, W); mode "w+" makes it."""
-        return np.memmap(
-            self.path, dtype=np.float16, mode=mode, shape=(len(self.products), *self.shape)
-        )
+    def open(self, path: Path, mode: Any) -> np.memmap[Any, np.dtype[np.float16]]:
+        """Return a file as (N, P, W); mode "w+" makes it."""
+        return np.memmap(path, np.float16, mode, shape=(len(self.products), *self.shape))
+
+    @cached_property
+    def _features(self) -> np.memmap[Any, np.dtype[np.float16]]:
+        return self.open(self.path, "r")
 
     def read(self, p: int) -> Tensor:
         """Return the features (P, W) of product p in float32.
@@ -39,6 +50,57 @@ class FeatureCache:
             ValueError: the picture could not be read when the cache was made.
         """
         place = int(np.searchsorted(self.products, p))
-        if not self.readable[place]:
-            raise ValueError("the picture could not be read")
-        return torch.from_numpy(self.open("r")[place].astype(np.float32))
+        features = torch.from_numpy(self._features[place].astype(np.float32))
+        if features[0, 0].isnan():
+            raise ValueError("the picture could not be read when its features were computed")
+        return features
+
+
+def cache_features(
+    model: QueryLife, images: dict[int, str], batches: Iterable[Batch], folder: Path
+) -> FeatureCache:
+    """Compute the features of pictures, p -> path, unless a file of the same ones is there.
+
+    Args:
+        model: with a frozen tower, on the device to compute on.
+        images: every product's picture.
+        batches: the products' pictures, each once.
+        folder: where the file goes.
+
+    Raises:
+        UsageError: the model trains its tower.
+    """
+    if not model.vision.frozen:
+        raise UsageError("--cache-vision needs a frozen tower; name one with --vision.")
+    products = np.array(sorted(images), dtype=np.int32)
+    what = (model.config.vision, model.image_transform, sorted(images.items()))
+    digest = hashlib.blake2b(repr(what).encode(), digest_size=8).hexdigest()
+    shape = (model.vision.patches, model.vision.width)
+    cache = FeatureCache(folder / f"vision-{digest}.f16", products, shape)
+    there = cache.path.exists()
+    verb = "are read from" if there else "will take"
+    remark(
+        f"Features of {len(products)} pictures {verb} {cache.nbytes / 1e6:.1f} MB in {cache.path}."
+    )
+    if not there:
+        folder.mkdir(parents=True, exist_ok=True)
+        _fill(cache, model, batches)
+    return cache
+
+
+def _fill(cache: FeatureCache, model: QueryLife, batches: Iterable[Batch]) -> None:
+    part = cache.path.with_suffix(".part")
+    features = cache.open(part, "w+")
+    device = next(model.parameters()).device
+    done = 0
+    with progress("vision", len(cache.products)) as report:
+        for batch in batches:
+            if len(batch.products):
+                made = model.vision_features(batch.images.to(device)).half().cpu().numpy()
+                features[np.searchsorted(cache.products, batch.products)] = made
+            unread = np.array([p for p, _ in batch.unread], dtype=np.int32)
+            features[np.searchsorted(cache.products, unread)] = np.nan
+            done += len(batch.products) + len(unread)
+            report(done, {})
+    features.flush()
+    part.replace(cache.path)

@@ -15,6 +15,7 @@ from genfilt import cli_answers as answers
 from genfilt.cli_options import DEFAULT_DB, Db, recorded
 from genfilt.errors import GenfiltError, UsageError
 from genfilt.generators import Choice, Llm, Vlm
+from genfilt.layouts import Layout, with_layout
 from genfilt.output import Format, show
 from genfilt.progress import say
 from genfilt.store import Store
@@ -29,13 +30,17 @@ app = typer.Typer(
 
 @app.command()
 def ingest(
-    source: Annotated[str | None, typer.Argument(help="A folder in a public --layout.")] = None,
+    source: Annotated[str | None, typer.Argument(help="A folder or file in a --layout.")] = None,
     products: Annotated[str | None, typer.Option(help="product_id, title, image, ...")] = None,
     queries: Annotated[str | None, typer.Option(help="query_id, query")] = None,
     clicks: Annotated[str | None, typer.Option(help="query_id, product_id, clicks")] = None,
     labels: Annotated[str | None, typer.Option(help="query_id, product_id, label")] = None,
     reviews: Annotated[str | None, typer.Option(help="query_id, product_id, verdict")] = None,
     images: Annotated[Path | None, typer.Option(help="The folder of the pictures.")] = None,
+    download: Annotated[
+        Path | None, typer.Option(help="Fetch pictures that are addresses into this folder.")
+    ] = None,
+    layout: Annotated[Layout, typer.Option(help="How SOURCE is laid out.")] = Layout.flat,
     mapping: Annotated[
         list[str] | None, typer.Option("--map", help="Our column = the source's, title=name.")
     ] = None,
@@ -53,12 +58,14 @@ def ingest(
     from genfilt.ingest import ingest as run
 
     sources = Sources(
-        *(products, queries, clicks, labels, reviews, images),
+        *(products, queries, clicks, labels, reviews, images, download),
         aliases=_pairs(mapping or [], "--map"),
         label_map=_label_map(label_map),
         min_clicks=min_clicks,
     )
-    with recorded(db, "ingest", sources=sources) as (store, counts):
+    with recorded(db, "ingest", source=source, layout=layout, sources=sources) as (store, counts):
+        if source is not None:
+            sources = with_layout(store, source, layout, sources)
         counts.update(run(store, sources))
 
 

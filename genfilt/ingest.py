@@ -23,8 +23,7 @@ from genfilt.checks import (
 from genfilt.errors import UsageError
 from genfilt.generators.base import Failure
 from genfilt.keys import content_split, query_key, text_key
-from genfilt.pictures import fingerprints, keep_embedded
-from genfilt.progress import track
+from genfilt.pictures import Places, find_pictures, keep_embedded
 from genfilt.sources import read_source, require_columns
 from genfilt.store import MEMORY, Store
 
@@ -42,6 +41,7 @@ class Sources:
     labels: str | pa.Table | None = None
     reviews: str | pa.Table | None = None
     images: Path | None = None
+    download: Path | None = None  # where pictures that are addresses go
     aliases: Mapping[str, str] = field(default_factory=dict)  # our column -> the source's
     label_map: Mapping[str, int] = field(default_factory=dict)  # the source's word -> 0 or 1
     min_clicks: int = 1
@@ -51,7 +51,7 @@ class Sources:
 class _Prepared:
     tables: dict[str, pa.Table] = field(default_factory=dict)
     failures: list[tuple[str, Failure]] = field(default_factory=list)
-    images: Path | None = None
+    folders: dict[str, Path] = field(default_factory=dict)  # of pictures, by their option
 
 
 def ingest(store: Store, sources: Sources) -> dict[str, int]:
@@ -66,8 +66,8 @@ def ingest(store: Store, sources: Sources) -> dict[str, int]:
     prepared = _prepare(store, sources)
     with store.transaction():
         counts = {name: table.num_rows for name, table in prepared.tables.items()}
-        if prepared.images is not None:
-            store.set_meta("images", str(prepared.images))
+        for name, folder in prepared.folders.items():
+            store.set_meta(name, str(folder))
         if sources.label_map:
             store.set_meta("label_map", repr(dict(sources.label_map)))
         _write(store, prepared)
@@ -80,15 +80,15 @@ def _prepare(store: Store, sources: Sources) -> _Prepared:
     if sources.images is not None:
         if not sources.images.is_dir():
             raise UsageError(f"--images {sources.images} is no folder; name the pictures' folder.")
-        prepared.images = sources.images.resolve()
+        prepared.folders["images"] = sources.images.resolve()
+    if sources.download is not None:
+        prepared.folders["download"] = sources.download.resolve()
+    places = _places(store, sources, prepared.folders)
     if sources.products is not None:
         table, name = _table(sources.products, "products", sources.aliases)
-        root = prepared.images or _picture_root(store, sources.products)
-        prepared.tables["products"], prepared.failures = prepare_products(
-            table, name, root, _embedded_folder(store)
-        )
-    elif prepared.images is not None:
-        prepared.tables["products"], prepared.failures = _pictures_again(store, prepared.images)
+        prepared.tables["products"], prepared.failures = prepare_products(table, name, places)
+    elif prepared.folders:
+        prepared.tables["products"], prepared.failures = _pictures_again(store, places)
     if sources.queries is not None:
         prepared.tables["queries"] = prepare_queries(
             *_table(sources.queries, "queries", sources.aliases)
@@ -132,55 +132,58 @@ def _table(source: str | pa.Table, kind: str, aliases: Mapping[str, str]) -> tup
     return source, name
 
 
-def _picture_root(store: Store, products: str | pa.Table) -> Path:
-    if (known := store.meta("images")) is not None:
-        return Path(known)
-    if isinstance(products, str) and Path(products).exists():
-        return Path(products).resolve().parent
-    return Path.cwd()
+def _places(store: Store, sources: Sources, folders: Mapping[str, Path]) -> Places:
+    """Return the folders that this call or an earlier one named."""
+    images, downloaded = (
+        folders.get(name) or (Path(known) if (known := store.meta(name)) else None)
+        for name in ("images", "download")
+    )
+    if images is None:
+        named = isinstance(sources.products, str) and Path(sources.products).exists()
+        images = Path(str(sources.products)).resolve().parent if named else Path.cwd()
+    return Places(images, picture_folder(store), downloaded, fetch=sources.download is not None)
 
 
-def _embedded_folder(store: Store) -> Path:
+def picture_folder(store: Store) -> Path:
+    """Return where pictures that come as bytes are written: beside the database."""
     base = Path.cwd() if store.path == MEMORY else Path(store.path).resolve().parent
     return base / "pictures"
 
 
 def prepare_products(
-    table: pa.Table, source: str, root: Path, embedded: Path
+    table: pa.Table, source: str, places: Places
 ) -> tuple[pa.Table, list[tuple[str, Failure]]]:
     """Return rows for the products table, and the pictures that were not found by product id.
 
     Args:
         table: product_id, title and perhaps image, category, split.
         source: what messages call it.
-        root: the folder that holds the pictures.
-        embedded: where pictures that came as bytes are written.
+        places: where its pictures lie.
     """
     ids = text_column(table, "product_id", source, required=True)
     titles = [title or "" for title in text_column(table, "title", source)]
-    images = [keep_embedded(image, embedded) for image in _plain(table, "image")]
+    images = [keep_embedded(image, places.embedded) for image in _plain(table, "image")]
     rows = one_content_per_id(ids, list(zip(titles, images, strict=True)), "product_id", source)
     picked = [rows[product_id] for product_id in rows]
     titles, images = [titles[row] for row in picked], [images[row] for row in picked]
-    paths, keys, failures = _fingerprint_all(list(rows), images, root, embedded)
+    found = find_pictures(list(rows), images, places)
     title_keys = [text_key(title) for title in titles]
     categories = text_column(table, "category", source)
     splits = parse_splits(table, source)
     columns = {
         "product_id": list(rows),
         "title": titles,
-        "image": paths,
+        "image": found.paths,
         "category": [categories[row] for row in picked],
         "split": [
             splits[row] or content_split(title, image)
-            for row, title, image in zip(picked, title_keys, keys, strict=True)
+            for row, title, image in zip(picked, title_keys, found.keys, strict=True)
         ],
         "title_key": title_keys,
-        "image_key": keys,
+        "image_key": found.keys,
     }
-    return pa.table(
-        {name: pa.array(column, pa.string()) for name, column in columns.items()}
-    ), failures
+    text = {name: pa.array(column, pa.string()) for name, column in columns.items()}
+    return pa.table(text), found.failures
 
 
 def _plain(table: pa.Table, column: str) -> list[object]:
@@ -190,41 +193,18 @@ def _plain(table: pa.Table, column: str) -> list[object]:
     return values
 
 
-def _fingerprint_all(
-    ids: list[str], images: list[str | None], root: Path, embedded: Path
-) -> tuple[list[str | None], list[str | None], list[tuple[str, Failure]]]:
-    """Return each product's path and image key, and the failures by product id."""
-    paths, keys, failures = list(images), [None] * len(ids), []
-    found_keys: list[str | None] = list(keys)
-    with track("pictures", len(ids)) as advance:
-        own = [bool(image) and Path(str(image)).parent == embedded for image in images]
-        results = fingerprints(
-            [None if mine else i for i, mine in zip(images, own, strict=True)], root
-        )
-        for row, result in enumerate(results):
-            if own[row]:  # written by us a moment ago, named by its own key
-                found_keys[row] = Path(str(images[row])).name
-            elif isinstance(result, Failure):
-                failures.append((ids[row], result))
-            elif result is not None:
-                paths[row], found_keys[row] = result
-            advance(1)
-    return paths, found_keys, failures
-
-
-def _pictures_again(store: Store, root: Path) -> tuple[pa.Table, list[tuple[str, Failure]]]:
+def _pictures_again(store: Store, places: Places) -> tuple[pa.Table, list[tuple[str, Failure]]]:
     """Look for the pictures of the catalogue that is already there."""
     known = store.arrow(
         "SELECT product_id, title, image, category, split, title_key FROM products "
         "ORDER BY product_id"
     )
     if known.num_rows == 0:
-        raise UsageError("--images alone needs a catalogue; give --products as well.")
-    ids, images = known["product_id"].to_pylist(), known["image"].to_pylist()
-    relative = [_relative(image, root) for image in images]
-    paths, keys, failures = _fingerprint_all(ids, relative, root, _embedded_folder(store))
-    table = known.set_column(2, "image", pa.array(paths, pa.string()))
-    return table.append_column("image_key", pa.array(keys, pa.string())), failures
+        raise UsageError("Pictures alone need a catalogue; give --products as well.")
+    images = [_relative(image, places.root) for image in known["image"].to_pylist()]
+    found = find_pictures(known["product_id"].to_pylist(), images, places)
+    table = known.set_column(2, "image", pa.array(found.paths, pa.string()))
+    return table.append_column("image_key", pa.array(found.keys, pa.string())), found.failures
 
 
 def _relative(image: str | None, root: Path) -> str | None:
@@ -268,7 +248,8 @@ def _write_products(store: Store, products: pa.Table) -> None:
         for table in ("clicks", "labels"):
             store.connection.execute(
                 f"UPDATE {table} SET split = a.split "
-                f"FROM arrived a JOIN products o USING (product_id) WHERE {table}.product_id = a.product_id "
+                f"FROM arrived a JOIN products o USING (product_id) "
+                f"WHERE {table}.product_id = a.product_id "
                 f"AND {table}.split = o.split AND a.split <> o.split"
             )
         store.connection.execute(

@@ -41,8 +41,10 @@ def _read(source: str) -> pa.Table:
     kinds = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     kind = kinds[-1] if kinds else ""
     try:
-        if kind in (".csv", ".tsv"):
-            return _read_text(path, tabs=kind == ".tsv")
+        if kind == ".csv":
+            return read_delimited(path, ",")
+        if kind == ".tsv":  # titles in tab-separated logs hold bare quotes
+            return read_delimited(path, "\t", quoted=False)
         if kind in (".jsonl", ".ndjson"):
             return _with_duckdb("SELECT * FROM read_json(?, format = 'newline_delimited')", path)
         if kind in (".parquet", ".pq"):
@@ -55,13 +57,18 @@ def _read(source: str) -> pa.Table:
     )
 
 
-def _read_text(path: Path, *, tabs: bool) -> pa.Table:
+def read_delimited(path: Path, delimiter: str, *, quoted: bool = True) -> pa.Table:
+    """Read a delimited text file with a header, every value as the text that it is.
+
+    An id such as 007 must not become a number, and only "" inside quotes escapes a quote.
+
+    Raises:
+        GenfiltError: the file is empty.
+        duckdb.Error: it cannot be read.
+    """
     if path.stat().st_size == 0:
         raise GenfiltError(f"{path} is empty; it needs at least a header line.")
-    # Only "" inside quotes escapes a quote, and every value stays the text that it is: an id
-    # such as 007 must not become a number. Titles in tab-separated logs hold bare quotes.
-    quoting = "quote = '', escape = ''" if tabs else "quote = '\"', escape = '\"'"
-    delimiter = "\t" if tabs else ","
+    quoting = "quote = '\"', escape = '\"'" if quoted else "quote = '', escape = ''"
     return _with_duckdb(
         f"SELECT * FROM read_csv(?, delim = '{delimiter}', header = true, all_varchar = true, "
         f"{quoting}, strict_mode = false, max_line_size = 16777216)",

@@ -153,6 +153,8 @@ def load_frozen(name: str) -> FrozenTower:
         if _needed(info) and vision is not config:
             mapping = {r"^vision_model\.": ""}
             model, info = load_whole(vision_class(vision), name, config=vision, key_mapping=mapping)
+        if model.main_input_name != "pixel_values":
+            raise ValueError("it reads no pictures")
         transform = _transform(name, vision)
     except (OSError, ValueError, KeyError) as fault:
         raise TrainerError(

@@ -94,7 +94,9 @@ def evaluate(run: Path, db: Path, split: str = "val") -> dict[str, Any]:
     metrics["candidates"] = describe(benchmark, encoded)
     metrics["split"] = split
     metrics["config"] = load_config(stage).to_dict()
-    (run / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
+    text = json.dumps(metrics, indent=2)
+    metrics = json.loads(text)  # what is returned is what was written
+    (run / "metrics.json").write_text(text + "\n", "utf-8")
     (run / "metrics.md").write_text(markdown(metrics), "utf-8")
     if len(benchmark.positive):
         curves = {

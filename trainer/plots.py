@@ -42,17 +42,18 @@ def save_precision_recall(
             linestyle=DASHES[place % len(DASHES)],
             linewidth=2,
         )
-    axes.axhline(base_rate, color="#767676", linewidth=1)
-    axes.annotate(
-        f"random order, {base_rate:.2f}",
-        (0.01, base_rate),
-        xytext=(0, 4),
-        textcoords="offset points",
-        color="#595959",
+    chance = f"random order, {base_rate:.2f}"
+    axes.axhline(base_rate, color="#767676", linewidth=1, label=chance)
+    axes.set(xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1.01),
+        ncols=len(curves) + 1,
+        frameon=False,
+        borderaxespad=0,
+        columnspacing=1.2,
         fontsize=9,
     )
-    axes.set(xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1.02))
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=4, frameon=False, borderaxespad=0)
     return save(figure, stem)
 
 

@@ -138,7 +138,7 @@ def _load(model: str) -> tuple[Any, Any]:
     try:
         # Pillow prepares the same pixels on every machine.
         processor = InstructBlipProcessor.from_pretrained(model, backend="pil")
-        loaded, report = InstructBlipForConditionalGeneration.from_pretrained(
+        found: Any = InstructBlipForConditionalGeneration.from_pretrained(
             model, dtype=dtype, output_loading_info=True
         )
     except (OSError, ValueError) as error:
@@ -146,6 +146,7 @@ def _load(model: str) -> tuple[Any, Any]:
             f"{model} cannot be loaded as InstructBLIP ({error}); give --captioner-model a folder "
             "or a name such as Salesforce/instructblip-flan-t5-xl."
         ) from None
+    loaded, report = found
     absent = sorted(report["missing_keys"])
     if absent:
         raise GenfiltError(

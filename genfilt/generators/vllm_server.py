@@ -39,6 +39,8 @@ except PackageNotFoundError:
     pass
 print("missing" if find_spec("vllm") is None else "cpu" if cpu else "gpu")
 """
+# Whitespace is forbidden around JSON: at temperature 0 a small model can loop on it.
+STRUCTURED = {"backend": "guidance", "disable_any_whitespace": True}
 
 
 class VllmServer:
@@ -71,11 +73,11 @@ class VllmServer:
 
         Raises GenfiltError, with the server's own last words, where it does not come up.
         """
-        kind = probe(self._python)
+        build = installed_build(self._python)
         port = _free_port()
         url = f"http://127.0.0.1:{port}"
         command = [self._python, "-m", "vllm.entrypoints.openai.api_server"]
-        command += server_options(self.model, port, cpu=kind == "cpu") + list(self._options)
+        command += server_options(self.model, port, cpu=build == "cpu") + list(self._options)
         if sys.platform == "linux":
             command = [self._python, "-c", _TIED, *command]
         handle, name = tempfile.mkstemp(prefix="genfilt-vllm-", suffix=".log")
@@ -155,7 +157,7 @@ class VllmServer:
         return "\n".join(text.splitlines()[-_LAST_LINES:]) or "(nothing)"
 
 
-def probe(python: str) -> str:
+def installed_build(python: str = sys.executable) -> str:
     """Return "gpu" or "cpu", the build of vLLM that an interpreter has.
 
     Raises GenfiltError where it has none, or is no interpreter.
@@ -178,15 +180,11 @@ def probe(python: str) -> str:
 
 
 def server_options(model: str, port: int, *, cpu: bool) -> list[str]:
-    """Return vLLM's command line for short prompts that share their beginning.
-
-    Whitespace is forbidden around JSON: at temperature 0 a small model can loop on it.
-    """
-    structured = {"backend": "guidance", "disable_any_whitespace": True}
+    """Return vLLM's command line for short prompts that share their beginning."""
     options = ["--model", model, "--served-model-name", model]
     options += ["--host", "127.0.0.1", "--port", str(port)]
     options += ["--max-model-len", str(CONTEXT), "--enable-prefix-caching"]
-    options += ["--structured-outputs-config", json.dumps(structured)]
+    options += ["--structured-outputs-config", json.dumps(STRUCTURED)]
     options += ["--generation-config", "vllm"]  # the model's own sampling is not asked for
     options += ["--disable-uvicorn-access-log"]
     if cpu:
@@ -195,9 +193,9 @@ def server_options(model: str, port: int, *, cpu: bool) -> list[str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe_socket:
-        probe_socket.bind(("127.0.0.1", 0))
-        return int(probe_socket.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def _signal_group(pid: int, ending: signal.Signals) -> None:

@@ -24,6 +24,14 @@ MAX_PAIRS = 100_000_000
 PAIRS_AT_A_TIME = 65_536  # bounds the vectors gathered to score survivors
 ROWS_PER_WRITE = 1 << 18
 
+# Pairs of numbers that stand for nothing any more.
+FORGET = (
+    "DELETE FROM qp_candidates WHERE q NOT IN (SELECT q FROM query_keys) "
+    "OR f NOT IN (SELECT f FROM features)",
+    "DELETE FROM it_candidates WHERE f_title NOT IN (SELECT f_title FROM features) "
+    "OR f_image NOT IN (SELECT f_image FROM features WHERE f_image IS NOT NULL)",
+)
+
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
 
@@ -94,6 +102,8 @@ def filter_pairs(store: Store, settings: Settings, embedder: Embedder) -> Correc
     with store.transaction():
         since = _same_filter(store, settings, embedder, generators)
         since = since or _new_filter(store, settings, embedder, generators)
+        for sql in FORGET:
+            store.connection.execute(sql)
         writer = _Writer(store, since.filter_id, settings.max_pairs)
         writer.write("qp_candidates", _query_candidates(corpus, settings.lowest, since))
         writer.write("it_candidates", _title_candidates(corpus, settings.lowest, since))
@@ -233,7 +243,10 @@ class _Writer:
 
     def __init__(self, store: Store, filter_id: int, max_pairs: int) -> None:
         self.store, self.filter_id, self.max_pairs = store, filter_id, max_pairs
-        self.written = 0
+        self.written = sum(
+            int(store.scalar(f"SELECT count(*) FROM {table}"))
+            for table in ("qp_candidates", "it_candidates")
+        )
 
     def write(self, table: str, batches: Iterator[pa.Table]) -> None:
         held: list[pa.Table] = []

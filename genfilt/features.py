@@ -41,9 +41,9 @@ FROM (
                           (SELECT coalesce(max(joined_f), -1) FROM filters)) AS f) last
     GROUP BY title_text, image_text, last.f
 ) n
-LEFT JOIN (SELECT title_text, min(f) AS f FROM features GROUP BY 1) titles
+LEFT JOIN (SELECT title_text, min(f_title) AS f FROM features GROUP BY 1) titles
        ON titles.title_text = n.title_text
-LEFT JOIN (SELECT image_text, min(f) AS f FROM features GROUP BY 1) images
+LEFT JOIN (SELECT image_text, min(f_image) AS f FROM features GROUP BY 1) images
        ON images.image_text = n.image_text
 """
 PLACE = """

@@ -262,7 +262,9 @@ def _write_products(store: Store, products: pa.Table) -> None:
 
 
 def _write_queries(store: Store, queries: pa.Table) -> None:
+    store.connection.execute(SPOKEN_QUERIES)
     store.insert("queries", queries, replace=True)
+    store.connection.execute(RENAMED_QUERIES)
     store.connection.execute(NUMBER_QUERIES)
     store.connection.execute(PLACE_QUERIES)
 
@@ -284,6 +286,20 @@ JOIN product_keys k ON k.title_key = products.title_key
                    AND k.image_key = coalesce(products.image_key, '')
 LEFT JOIN (SELECT p, max(f) AS f FROM product_no GROUP BY p) known ON known.p = k.p
 ANTI JOIN product_no same ON same.product_id = products.product_id AND same.p = k.p
+"""
+# Of the spellings that share a key the first in order is embedded. Where another one takes its
+# place the key gets a new number, since what was joined under the old one is another text's.
+SPOKEN_QUERIES = """
+CREATE OR REPLACE TEMP TABLE spoken AS
+SELECT query_key, min(query) AS query FROM queries GROUP BY query_key
+"""
+RENAMED_QUERIES = """
+DELETE FROM query_keys WHERE query_key IN (
+    SELECT query_key FROM spoken
+    LEFT JOIN (SELECT query_key, min(query) AS query FROM queries GROUP BY query_key) now_spoken
+        USING (query_key)
+    WHERE now_spoken.query IS DISTINCT FROM spoken.query
+)
 """
 NUMBER_QUERIES = """
 INSERT INTO query_keys

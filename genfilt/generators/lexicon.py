@@ -41,6 +41,8 @@ class Lexicon:
             self._brands.add(brand, written)
         self._heads = frozenset(heads)
         self._state = {"brands": dict(sorted(brands.items())), "heads": sorted(self._heads)}
+        self.name = f"lexicon-{blake2b(self.state(), digest_size=6).hexdigest()}"
+        self.prompt_key = text_key(f"{RULES} {vocabulary().digest}")
 
     @classmethod
     def fit(cls, titles: Sequence[str]) -> Lexicon:
@@ -83,16 +85,6 @@ class Lexicon:
     def state(self) -> bytes:
         """Return what was learnt, as JSON: equal catalogues give equal bytes."""
         return json.dumps(self._state, ensure_ascii=False, sort_keys=True).encode()
-
-    @property
-    def name(self) -> str:
-        """The generator's name with the hash of its fitted state."""
-        return f"lexicon-{blake2b(self.state(), digest_size=6).hexdigest()}"
-
-    @property
-    def prompt_key(self) -> str:
-        """Key of the rules and vocabularies: when they change, every title is read anew."""
-        return text_key(f"{RULES} {vocabulary().digest}")
 
     def read(self, titles: Mapping[str, str]) -> Iterator[tuple[str, Attributes | Failure]]:
         """Yield (key, attributes) for each title or query, in the order given."""

@@ -38,13 +38,10 @@ def _candidates(text: str) -> list[tuple[int, int, str]]:
         for pattern in (quantity, words, sizes)
         for each in pattern.finditer(text)
     ]
-    for each in _COUNT.finditer(text):
-        found.append((each.start(), each.end(), f"{each.group(1)} pack"))
-    for each in _SIZE_NUMBER.finditer(text):
-        found.append((each.start(), each.end(), f"size {each.group(1)}"))
+    found += [(e.start(), e.end(), f"{e.group(1)} pack") for e in _COUNT.finditer(text)]
+    found += [(e.start(), e.end(), f"size {e.group(1)}") for e in _SIZE_NUMBER.finditer(text)]
     if not text.isupper():  # where all is in capitals, capitals mark no model number
-        for each in _MODEL_NUMBER.finditer(text):
-            found.append((each.start(), each.end(), each.group()))
+        found += [(e.start(), e.end(), e.group()) for e in _MODEL_NUMBER.finditer(text)]
     return found
 
 

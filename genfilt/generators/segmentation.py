@@ -1,0 +1,100 @@
+"""What a product picture shows: the foreground, and which part of it is skin.
+
+Made for catalogue photos on a plain background. On a background that is not plain the whole
+picture counts as foreground.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
+
+BACKGROUND = 4.0  # CIELAB distance from the border's colour within which a pixel may be background
+PLAIN_SHARE = 0.5  # of the border that must have that colour
+SMALLEST = 0.05  # share of the largest piece below which a piece is dirt
+GAP = 0.004  # share of the picture from which a gap, as between arm and body, is background
+GAP_DISTANCE = 1.5  # mean CIELAB distance from the border's colour up to which it is one
+SKIN_HUE = (27.0, 70.0)  # degrees in the CIELAB plane; skin of all tones lies within
+SKIN_CHROMA = (13.0, 42.0)
+SKIN_LIGHTNESS = (25.0, 88.0)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture in parts; every array has the picture's height and width."""
+
+    lab: Floats  # (H, W, 3)
+    foreground: Mask  # (H, W)
+    skin: Mask  # (H, W), within the foreground
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """The foreground's (top, bottom, left, right); the picture's where there is none."""
+        rows = np.flatnonzero(self.foreground.any(axis=1))
+        columns = np.flatnonzero(self.foreground.any(axis=0))
+        if not len(rows):
+            return 0, self.foreground.shape[0], 0, self.foreground.shape[1]
+        return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+    def mirrored(self) -> Figure:
+        """Return the figure seen in a mirror."""
+        return Figure(self.lab[:, ::-1], self.foreground[:, ::-1], self.skin[:, ::-1])
+
+
+def segment(rgb: npt.NDArray[np.uint8]) -> Figure:
+    """Part a picture (H, W, 3) into background, skin and the rest."""
+    from skimage.color import rgb2lab
+
+    lab = np.asarray(rgb2lab(rgb), dtype=np.float32)
+    foreground = _foreground(lab)
+    return Figure(lab, foreground, _skin(lab, foreground))
+
+
+def _foreground(lab: Floats) -> Mask:
+    from scipy import ndimage
+
+    border = np.concatenate([lab[0], lab[:, 0], lab[:, -1]])  # things often touch the lower edge
+    distance = np.sqrt(np.square(lab - np.median(border, axis=0)).sum(axis=-1))
+    like = distance < BACKGROUND
+    if np.concatenate([like[0], like[:, 0], like[:, -1]]).mean() < PLAIN_SHARE:
+        return np.ones(like.shape, dtype=bool)
+    pieces, count = ndimage.label(like)
+    edge = np.unique(np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]]))
+    outside = np.isin(pieces, edge[edge > 0])
+    inside = ndimage.binary_fill_holes(_large_pieces(ndimage.binary_opening(~outside)))
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+    means = np.bincount(pieces.ravel(), distance.ravel(), count + 1) / np.maximum(1, sizes)
+    gaps = np.flatnonzero((sizes >= GAP * like.size) & (means <= GAP_DISTANCE))
+    inside &= ~np.isin(pieces, gaps[gaps > 0])
+    return inside if inside.any() else np.ones(like.shape, dtype=bool)
+
+
+def _large_pieces(mask: Mask) -> Mask:
+    from scipy import ndimage
+
+    pieces, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    sizes = np.bincount(pieces.ravel())[1:]
+    return np.isin(pieces, 1 + np.flatnonzero(sizes >= SMALLEST * sizes.max()))
+
+
+def _skin(lab: Floats, foreground: Mask) -> Mask:
+    from scipy import ndimage
+
+    lightness, a, b = lab[..., 0], lab[..., 1], lab[..., 2]
+    chroma, hue = np.hypot(a, b), np.degrees(np.arctan2(b, a))
+    skin = foreground.copy()
+    for values, (low, high) in (
+        (hue, SKIN_HUE),
+        (chroma, SKIN_CHROMA),
+        (lightness, SKIN_LIGHTNESS),
+    ):
+        skin &= (values > low) & (values < high)
+    opened: Mask = ndimage.binary_opening(skin)
+    return opened

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 
+from genfilt.errors import GenfiltError
 from genfilt.generators.base import Failure
 from genfilt.progress import track
 from genfilt.store import Store
@@ -88,10 +89,15 @@ def _collect(
     """Group outcomes into what one transaction writes."""
     held: list[tuple[str, Result | Failure]] = []
     since = time.monotonic()
-    for outcome in outcomes:
-        held.append(outcome)
-        if len(held) >= ROWS_PER_WRITE or time.monotonic() - since > SECONDS_PER_WRITE:
+    try:
+        for outcome in outcomes:
+            held.append(outcome)
+            if len(held) >= ROWS_PER_WRITE or time.monotonic() - since > SECONDS_PER_WRITE:
+                yield held
+                held, since = [], time.monotonic()
+    except (GenfiltError, KeyboardInterrupt):  # a server that is gone: what it said is kept
+        if held:
             yield held
-            held, since = [], time.monotonic()
+        raise
     if held:
         yield held

@@ -22,6 +22,8 @@ class ModelConfig:
 
     bert: str | None = None
     """BERT's folder or hub name, or MINILM; None for one from scratch of the sizes below."""
+    bert_layers: int | None = None
+    """How many of a checkpoint's first layers are kept; None for all."""
     vision: str | None = None
     """A frozen tower's folder or hub name; None for the small one that is trained along."""
     image_size: int = 32

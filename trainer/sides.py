@@ -7,29 +7,37 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainer.distributed import gather
+from trainer.distributed import first_row, gather
 from trainer.losses.matching import draw_negatives, row_uniforms
 
 
 @dataclass(frozen=True)
 class Side:
-    """What each row has on one side of a pair: a sequence and its embedding (B, D).
+    """What each of B rows has on one side of a pair: one of U sequences, and an embedding.
 
-    `tokens` are ids (B, L) of a text that reads, or states (B, P, H) that are read; `mask` (B, L)
-    or (B, P) tells which of them are real.
+    `tokens` are ids (U, L) of texts that read, or states (U, P, H) that are read; `mask` (U, L) or
+    (U, P) tells which of them are real. Row i has sequence of_row[i] and embedding[i] (B, D).
     """
 
     tokens: Tensor
     mask: Tensor
+    of_row: Tensor
     embedding: Tensor
 
-    def at(self, rows: Tensor) -> Side:
-        """Return the side of rows (N,)."""
-        return Side(self.tokens[rows], self.mask[rows], self.embedding[rows])
+    @classmethod
+    def of(cls, tokens: Tensor, mask: Tensor, embedding: Tensor, row: Tensor) -> Side:
+        """Return the side of rows (B,) into U sequences and their embeddings (U, D)."""
+        return cls(tokens, mask, row, embedding.float().index_select(0, row))
 
     def gathered(self) -> Side:
         """Return the rows of all processes."""
-        return Side(gather(self.tokens), gather(self.mask), gather(self.embedding))
+        before = first_row(len(self.tokens), self.tokens.device)
+        return Side(
+            gather(self.tokens),
+            gather(self.mask),
+            gather(self.of_row + before),
+            gather(self.embedding),
+        )
 
 
 @dataclass(frozen=True)
@@ -55,12 +63,16 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Each row's own pair, then one with a drawn read side, then one with a drawn text side."""
+class Negatives:
+    """For each of this process's rows a pair with a drawn read side, then one with a drawn text.
 
-    text: Side  # (3B)
-    read: Side  # (3B)
-    counted: Tensor  # (3B,) bool; False where nothing was left to draw
+    `text` and `read` (2B,) are rows of all processes; `found` (2B,) is False where nothing was
+    left to draw.
+    """
+
+    text: Tensor
+    read: Tensor
+    found: Tensor
 
     @classmethod
     def drawn(
@@ -70,8 +82,8 @@ class Pairs:
         every: tuple[Side, Side],
         positive: Tensor,
         temperature: Tensor,
-    ) -> Pairs:
-        """Pair this process's rows with hard negatives out of all rows.
+    ) -> Negatives:
+        """Draw hard negatives out of all rows.
 
         Args:
             name: tells the losses' draws apart.
@@ -91,7 +103,7 @@ class Pairs:
         )
         own = torch.arange(mine.start, mine.stop, device=positive.device)
         return cls(
-            text=text.at(torch.cat([own, own, other_text])),
-            read=read.at(torch.cat([own, other_read, own])),
-            counted=torch.cat([torch.ones_like(has_read), has_read, has_text]),
+            text=torch.cat([own, other_text]),
+            read=torch.cat([other_read, own]),
+            found=torch.cat([has_read, has_text]),
         )

@@ -14,8 +14,9 @@ from trainer.distributed import first_row, gather, mean_of_all
 from trainer.losses.contrastive import contrastive_rows
 from trainer.losses.matching import matching_rows
 from trainer.mask import Mask, Masks
+from trainer.model.encoder import Memory
 from trainer.model.query_life import QueryLife
-from trainer.sides import Pairs, Place, Side
+from trainer.sides import Negatives, Place, Side
 
 ALIGNMENT = ("qic", "qtc", "qmc")
 FUSION = ("itm", "qmm")
@@ -48,21 +49,21 @@ class Objective(nn.Module):
         The latter are "faulty" (B,) bool, rows with an embedding that is not finite, and
         "positives" (B,), the size of each row's P(i) in the mask of M, or of ITC in stage 1.
         """
-        device = inputs.title_ids.device
-        rows = len(inputs.products)
-        place = Place(first_row(rows, device), rows, self.seed, inputs.number)
-        title = self.model.encode_titles(inputs.title_ids, inputs.title_mask)
-        image = self.model.encode_images(inputs.images)
-        patches = torch.ones(image.states.shape[:2], dtype=torch.bool, device=device)
-        row = inputs.product_of_row
-        titles = Side(inputs.title_ids, inputs.title_mask, title.embedding.float()).at(row)
-        images = Side(image.states, patches, image.embedding.float()).at(row)
-        sides = [titles.gathered(), images.gathered()]
+        model, row, device = self.model, inputs.product_of_row, inputs.title_ids.device
+        ids, mask = inputs.title_ids, inputs.title_mask
+        place = Place(first_row(len(row), device), len(row), self.seed, inputs.number)
         products = numbers(inputs.products, device)
-        losses, positives = self._product_losses(place, sides, products)
+        image = model.encode_images(inputs.images)
+        patches = torch.ones(image.states.shape[:2], dtype=torch.bool, device=device)
+        sides = [
+            Side.of(ids, mask, model.encode_titles(ids, mask).embedding, row).gathered(),
+            Side.of(image.states, patches, image.embedding, row).gathered(),
+        ]
+        fused = model.fuse(ids, mask, image.states)
+        own_pairs = model.match_fused(fused).index_select(0, row)
+        losses, positives = self._product_losses(place, sides, products, own_pairs)
         if inputs.queries is not None:
-            fused = self.model.fuse(inputs.title_ids, inputs.title_mask, image.states)
-            fusion = Side(fused.states, fused.mask, fused.embedding.float()).at(row)
+            fusion = Side.of(fused.states, fused.mask, fused.embedding, row)
             sides += [fusion.gathered(), self._queries(inputs).gathered()]
             more, positives = self._query_losses(place, sides, inputs, products)
             losses |= more
@@ -73,10 +74,11 @@ class Objective(nn.Module):
         assert inputs.query_ids is not None
         assert inputs.query_mask is not None
         query = self.model.encode_queries(inputs.query_ids, inputs.query_mask)
-        return Side(inputs.query_ids, inputs.query_mask, query.embedding.float())
+        row = torch.arange(len(inputs.query_ids), device=inputs.query_ids.device)
+        return Side.of(inputs.query_ids, inputs.query_mask, query.embedding, row)
 
     def _product_losses(
-        self, place: Place, sides: list[Side], products: Integers
+        self, place: Place, sides: list[Side], products: Integers, own_pairs: Tensor
     ) -> tuple[dict[str, Tensor], Tensor]:
         titles, images = sides
         matches = tensor(self.masks.image_title(products), titles)  # image a, title b
@@ -85,9 +87,14 @@ class Objective(nn.Module):
             there = self._contrast(place, images, titles, matches)
             losses["itc"] = (there + self._contrast(place, titles, images, matches.T)) / 2
         if "itm" in self.parts:
-            pairs = self._pairs("itm", place, (titles, images), matches.T)
-            logits = self.model.match_titles(pairs.text.tokens, pairs.text.mask, pairs.read.tokens)
-            losses["itm"] = _matched(logits, pairs, torch.ones(place.rows))
+            drawn = self._drawn("itm", place, (titles, images), matches.T)
+            text = titles.of_row[drawn.text]
+            logits = self.model.match_titles(
+                titles.tokens[text], titles.mask[text], images.tokens, images.of_row[drawn.read]
+            )
+            losses["itm"] = _matched(
+                torch.cat([own_pairs, logits]), torch.ones(place.rows), drawn.found
+            )
         return losses, matches[place.mine].sum(dim=1)
 
     def _query_losses(
@@ -109,10 +116,16 @@ class Objective(nn.Module):
             if name in self.parts
         }
         if "qmm" in self.parts:
-            pairs = self._pairs("qmm", place, (queries, fusions), positive)
-            text, read = pairs.text, pairs.read
-            logits = self.model.match_queries(text.tokens, text.mask, read.tokens, read.mask)
-            losses["qmm"] = _matched(logits, pairs, inputs.positive)
+            drawn = self._drawn("qmm", place, (queries, fusions), positive)
+            own = torch.arange(place.rows, device=positive.device) + place.first
+            text = queries.of_row[torch.cat([own, drawn.text])]
+            read = fusions.of_row[torch.cat([own, drawn.read])]
+            logits = self.model.match_queries(
+                queries.tokens[text],
+                queries.mask[text],
+                Memory(fusions.tokens, fusions.mask, read),
+            )
+            losses["qmm"] = _matched(logits, inputs.positive, drawn.found)
         return losses, positive[place.mine].sum(dim=1)
 
     def _contrast(self, place: Place, rows: Side, columns: Side, positive: Tensor) -> Tensor:
@@ -124,14 +137,19 @@ class Objective(nn.Module):
         )
         return mean_of_all(values, counted)
 
-    def _pairs(self, name: str, place: Place, every: tuple[Side, Side], positive: Tensor) -> Pairs:
-        return Pairs.drawn(name, place, every, positive, self.model.temperature.detach())
+    def _drawn(
+        self, name: str, place: Place, every: tuple[Side, Side], positive: Tensor
+    ) -> Negatives:
+        temperature = self.model.temperature.detach()
+        return Negatives.drawn(name, place, every, positive, temperature)
 
 
-def _matched(logits: Tensor, pairs: Pairs, own: Tensor) -> Tensor:
+def _matched(logits: Tensor, own: Tensor, found: Tensor) -> Tensor:
+    """Return the matching loss of rows' own pairs with targets `own` (B,), then of negatives."""
     target = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
     target[: len(own)] = own.to(target)
-    return mean_of_all(matching_rows(logits, target), pairs.counted)
+    counted = torch.cat([torch.ones(len(own), dtype=torch.bool, device=found.device), found])
+    return mean_of_all(matching_rows(logits, target), counted)
 
 
 def numbers(mine: Integers, device: torch.device) -> Integers:

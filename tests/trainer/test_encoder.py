@@ -11,6 +11,7 @@ from trainer.config import MINILM, ModelConfig
 from trainer.errors import TrainerError
 from trainer.model.encoder import (
     CrossAttention,
+    Memory,
     ModalEncoder,
     bert_folder,
     load_bert,
@@ -70,11 +71,11 @@ def test_fused_begins_as_text_and_then_reads_the_memory(folder: Path) -> None:
     ids, mask = tokens()
     memory = torch.randn(3, 5, 32)
     text = encoder.text(ids, mask)
-    torch.testing.assert_close(encoder.fused(ids, mask, memory), text)
+    torch.testing.assert_close(encoder.fused(ids, mask, Memory(memory)), text)
     wake(encoder)
-    assert (encoder.fused(ids, mask, memory) - text).abs().max() > 0.01
-    other = encoder.fused(ids, mask, memory + 1)
-    assert (encoder.fused(ids, mask, memory) - other).abs().max() > 0.01
+    assert (encoder.fused(ids, mask, Memory(memory)) - text).abs().max() > 0.01
+    other = encoder.fused(ids, mask, Memory(memory + 1))
+    assert (encoder.fused(ids, mask, Memory(memory)) - other).abs().max() > 0.01
 
 
 def test_padding_of_text_and_memory_changes_nothing(folder: Path) -> None:
@@ -82,14 +83,14 @@ def test_padding_of_text_and_memory_changes_nothing(folder: Path) -> None:
     wake(encoder)
     ids, _ = tokens()
     memory = torch.randn(3, 5, 32)
-    alone = encoder.fused(ids, torch.ones_like(ids), memory)
+    alone = encoder.fused(ids, torch.ones_like(ids), Memory(memory))
     padded_ids = torch.cat([ids, torch.randint(1, 99, (3, 4))], 1)
     mask = torch.ones_like(padded_ids)
     mask[:, 7:] = 0
     padded_memory = torch.cat([memory, torch.randn(3, 2, 32)], 1)
     memory_mask = torch.ones(3, 7)
     memory_mask[:, 5:] = 0
-    padded = encoder.fused(padded_ids, mask, padded_memory, memory_mask)
+    padded = encoder.fused(padded_ids, mask, Memory(padded_memory, memory_mask))
     torch.testing.assert_close(padded[:, :7], alone, atol=1e-5, rtol=1e-5)
 
 
@@ -104,7 +105,7 @@ def test_cross_attention_is_softmax_over_the_memory() -> None:
         for row in range(3):
             weight = torch.softmax(q[row, head] @ k[:, head].T / 4**0.5, -1)
             read[row, head] = weight @ v[:, head]
-    torch.testing.assert_close(block(states, memory, None), states + read)
+    torch.testing.assert_close(block(states, Memory(memory)), states + read)
 
 
 def test_one_set_of_weights_serves_all_three_uses(folder: Path) -> None:
@@ -114,7 +115,7 @@ def test_one_set_of_weights_serves_all_three_uses(folder: Path) -> None:
     for use in (
         lambda: encoder.text(ids, mask),
         lambda: encoder.image(torch.randn(3, 5, 32)),
-        lambda: encoder.fused(ids, mask, torch.randn(3, 5, 32)),
+        lambda: encoder.fused(ids, mask, Memory(torch.randn(3, 5, 32))),
     ):
         encoder.zero_grad()
         use().sum().backward()

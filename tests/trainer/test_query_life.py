@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import BertConfig, BertModel
 
 from trainer.config import ModelConfig
+from trainer.model.encoder import Memory
 from trainer.model.query_life import QueryLife, parameter_counts, parameter_report, raw_temperature
 from trainer.model.vision import ImageTransform, VisionTower
 
@@ -65,7 +66,17 @@ def test_matching_gives_two_logits(model: QueryLife) -> None:
     image = model.encode_images(pixels(model))
     fused = model.fuse(ids, mask, image.states)
     assert model.match_titles(ids, mask, image.states).shape == (2, 2)
-    assert model.match_queries(ids, mask, fused.states, fused.mask).shape == (2, 2)
+    assert model.match_queries(ids, mask, Memory(fused.states, fused.mask)).shape == (2, 2)
+
+
+def test_pairs_that_share_a_product_share_its_memory(model: QueryLife) -> None:
+    ids, mask = texts(model)
+    states = model.encode_images(pixels(model)).states
+    for module in model.encoder.cross:
+        torch.nn.init.normal_(module.output.weight, std=0.1)
+    of = torch.tensor([1, 0])
+    shared = model.match_titles(ids, mask, states, of)
+    torch.testing.assert_close(shared, model.match_titles(ids, mask, states[of]))
 
 
 def test_gradient_of_query_matching_reaches_m(model: QueryLife) -> None:
@@ -75,7 +86,7 @@ def test_gradient_of_query_matching_reaches_m(model: QueryLife) -> None:
     fused.states.retain_grad()
     query = model.tokenize(["red hoodie", "blue shorts"])
     logits = model.match_queries(
-        query["input_ids"], query["attention_mask"], fused.states, fused.mask
+        query["input_ids"], query["attention_mask"], Memory(fused.states, fused.mask)
     )
     logits[:, 1].sum().backward()
     assert fused.states.grad is not None

@@ -6,6 +6,7 @@ runs text self-attention, then cross-attention to what the other side gave, then
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +19,19 @@ from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
     from transformers import BertConfig, BertModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a fused pass reads: states (U, P, H), mask (U, P) or None for all of them.
+
+    Row i of the pass reads memory `of[i]`, or memory i where `of` is None: pairs that share a
+    product share its keys and values.
+    """
+
+    states: Tensor
+    mask: Tensor | None = None
+    of: Tensor | None = None  # (B,) into U
 
 
 class CrossAttention(nn.Module):
@@ -38,13 +52,21 @@ class CrossAttention(nn.Module):
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
-    def forward(self, states: Tensor, memory: Tensor, memory_mask: Tensor | None) -> Tensor:
-        """Return states (B, L, H) with memory (B, P, H) read; memory_mask (B, P) bool or None."""
+    def forward(self, states: Tensor, memory: Memory) -> Tensor:
+        """Return states (B, L, H) with the memory read."""
         query, key, value = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, L or P, H/heads)
-            for layer, x in ((self.query, states), (self.key, memory), (self.value, memory))
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (., heads, L or P, H/heads)
+            for layer, x in (
+                (self.query, states),
+                (self.key, memory.states),
+                (self.value, memory.states),
+            )
         )
-        mask = None if memory_mask is None else memory_mask[:, None, None, :]
+        mask = memory.mask
+        if memory.of is not None:
+            key, value = key.index_select(0, memory.of), value.index_select(0, memory.of)
+            mask = None if mask is None else mask[memory.of]
+        mask = None if mask is None else mask.bool()[:, None, None, :]
         rate = self.dropout if self.training else 0.0
         read = functional.scaled_dot_product_attention(query, key, value, mask, rate)
         out: Tensor = self.output(read.transpose(1, 2).flatten(2))
@@ -75,27 +97,17 @@ class ModalEncoder(nn.Module):
         """Return the states (B, P, H) of patches (B, P, H), all of them real."""
         return self._run(patches, None)
 
-    def fused(
-        self, ids: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor | None = None
-    ) -> Tensor:
-        """Return states (B, L, H) of a text that reads memory (B, P, H) in every layer."""
-        hidden = self.embeddings(input_ids=ids)
-        keep = None if memory_mask is None else memory_mask.bool()
-        return self._run(hidden, mask.bool(), memory, keep)
+    def fused(self, ids: Tensor, mask: Tensor, memory: Memory) -> Tensor:
+        """Return states (B, L, H) of a text that reads its memory in every layer."""
+        return self._run(self.embeddings(input_ids=ids), mask.bool(), memory)
 
-    def _run(
-        self,
-        hidden: Tensor,
-        mask: Tensor | None,
-        memory: Tensor | None = None,
-        memory_mask: Tensor | None = None,
-    ) -> Tensor:
+    def _run(self, hidden: Tensor, mask: Tensor | None, memory: Memory | None = None) -> Tensor:
         attend = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, L), SDPA's bool form
         layer: Any
         for layer, cross in zip(self.layers, self.cross, strict=True):
             hidden = layer.attention(hidden, attend)[0]
             if memory is not None:
-                hidden = cross(hidden, memory, memory_mask)
+                hidden = cross(hidden, memory)
             hidden = layer.output(layer.intermediate(hidden), hidden)
         return hidden
 
@@ -113,6 +125,9 @@ def load_bert(config: ModelConfig) -> BertModel:
     folder = bert_folder(config.bert)
     try:
         shape = transformers.BertConfig.from_pretrained(folder)
+        shape.num_hidden_layers = min(
+            shape.num_hidden_layers, config.bert_layers or shape.num_hidden_layers
+        )
         shape.hidden_dropout_prob = shape.attention_probs_dropout_prob = config.dropout
         model, info = load_whole(bert_class, folder, config=shape, add_pooling_layer=False)
     except (OSError, ValueError, RuntimeError) as fault:

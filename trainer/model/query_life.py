@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainer.config import ModelConfig
-from trainer.model.encoder import ModalEncoder, load_bert, load_tokenizer
+from trainer.model.encoder import Memory, ModalEncoder, load_bert, load_tokenizer
 from trainer.model.vision import ImageTransform, VisionTower, build_tower
 
 if TYPE_CHECKING:
@@ -141,24 +141,32 @@ class QueryLife(nn.Module):
 
     def fuse(self, ids: Tensor, mask: Tensor, image_states: Tensor) -> FusedOutput:
         """Return M: a title (B, L) that reads its picture's states (B, P, H) in every layer."""
-        states = self.encoder.fused(ids, mask, image_states)
+        states = self.encoder.fused(ids, mask, Memory(image_states))
         return FusedOutput(self._embed(self.fused_projection, states, mask), states, mask)
 
-    def match_titles(self, ids: Tensor, mask: Tensor, image_states: Tensor) -> Tensor:
-        """Return ITM's logits (B, 2), 1 = match, on the fused [CLS] of title and picture."""
-        logits: Tensor = self.title_head(self.encoder.fused(ids, mask, image_states)[:, 0])
+    def match_fused(self, fused: FusedOutput) -> Tensor:
+        """Return ITM's logits (B, 2), 1 = match, of what `fuse` gave."""
+        logits: Tensor = self.title_head(fused.states[:, 0])
         return logits
 
-    def match_queries(
-        self, query_ids: Tensor, query_mask: Tensor, product_states: Tensor, product_mask: Tensor
+    def match_titles(
+        self, ids: Tensor, mask: Tensor, image_states: Tensor, of: Tensor | None = None
     ) -> Tensor:
+        """Return ITM's logits (B, 2), 1 = match, on the fused [CLS] of title and picture.
+
+        Title i reads image_states[of[i]] (P, H), or image_states[i] where `of` is None.
+        """
+        states = self.encoder.fused(ids, mask, Memory(image_states, of=of))
+        logits: Tensor = self.title_head(states[:, 0])
+        return logits
+
+    def match_queries(self, ids: Tensor, mask: Tensor, products: Memory) -> Tensor:
         """Return QMM's logits (B, 2), 1 = match: the query, as text, reads M's token states.
 
         The paper leaves open how query and M meet. Here the query cross-attends to M's states
-        (B, L, H), so the gradient reaches M, and serving needs no query-side fusion: Q.M alone.
+        (U, L, H), so the gradient reaches M, and serving needs no query-side fusion: Q.M alone.
         """
-        states = self.encoder.fused(query_ids, query_mask, product_states, product_mask)
-        logits: Tensor = self.query_head(states[:, 0])
+        logits: Tensor = self.query_head(self.encoder.fused(ids, mask, products)[:, 0])
         return logits
 
     def _embed(self, projection: nn.Linear, states: Tensor, mask: Tensor | None) -> Tensor:

@@ -29,7 +29,6 @@ from genfilt.generators.segmentation import Figure, Floats, segment
 from genfilt.generators.text import singular
 from genfilt.generators.vocabulary import core_term, vocabulary, worn
 from genfilt.generators.votes import (
-    FOLDS,
     References,
     Vote,
     Voters,
@@ -41,7 +40,7 @@ from genfilt.keys import text_key
 
 RULES = "neighbours 1"  # changes with the rules, so that pictures are described anew
 SIDE = 160  # pixels of the longer side that is looked at
-REFERENCES = 20_000  # pictures that vote at most, a seeded sample
+REFERENCES = 20_000  # views that vote at most; mirror images are views where there is room
 SHARED = 20  # titles from which a picture says nothing of any (a logo, "no picture")
 CERTAIN = 0.4  # share of votes from which a caption names the type
 
@@ -72,21 +71,22 @@ class Neighbours:
             advance: called with the number of pictures that were done since the last call.
         """
         told = {key: titles[key] for key in pictures if 0 < len(set(titles.get(key, ()))) <= SHARED}
-        folds = {key: group % FOLDS for key, group in picture_groups(told).items()}
+        groups = picture_groups(told)
         words = _sample(_type_words(told, lexicon))
         if advance is not None:
             advance(len(pictures) - len(words))
-        seen: dict[str, list[Floats]] = {}
-        for key, blocks in ordered_map(_look, {key: pictures[key] for key in words}):
+        look = partial(_look, len(words) <= REFERENCES // 2)
+        seen: list[tuple[str, list[Floats]]] = []
+        for key, views in ordered_map(look, {key: pictures[key] for key in words}):
             if advance is not None:
                 advance(1)
-            if not isinstance(blocks, Failure):
-                seen[key] = blocks
-        kept = [words[key] for key in seen]
+            if not isinstance(views, Failure):
+                seen += [(key, blocks) for blocks in views]
+        kept = [words[key] for key, _ in seen]
         if len(set(kept)) < 2:
             return cls(None)
-        places = np.array([folds[key] for key in seen], dtype=np.int64)
-        return cls(fit_references(list(seen.values()), kept, places, folds))
+        numbers = np.array([groups[key] for key, _ in seen], dtype=np.int64)
+        return cls(fit_references([blocks for _, blocks in seen], kept, numbers, groups))
 
     @classmethod
     def from_state(cls, state: bytes) -> Neighbours:
@@ -118,9 +118,13 @@ def _describe(captioner: Neighbours, image_key: str, path: Path) -> Caption | Fa
     return figure if isinstance(figure, Failure) else captioner.caption(image_key, figure)
 
 
-def _look(image_key: str, path: Path) -> list[Floats] | Failure:
+def _look(mirrored: bool, image_key: str, path: Path) -> list[list[Floats]] | Failure:
+    """Return the feature blocks of a picture, and of its mirror image where asked for."""
     figure = load(path)
-    return figure if isinstance(figure, Failure) else list(features(figure).values())
+    if isinstance(figure, Failure):
+        return figure
+    figures = [figure, figure.mirrored()] if mirrored else [figure]
+    return [list(features(each).values()) for each in figures]
 
 
 def load(path: Path) -> Figure | Failure:

@@ -1,9 +1,9 @@
 """Type words of pictures, voted by their nearest neighbours in a fitted reference set.
 
-Every reference picture belongs to a fold; pictures that share a title, or titles that share a
-picture, belong to one group and so to one fold. A picture of a known group is compared in the
-metric of its fold, which was learnt without the fold, with references of other folds alone: no
-title has a vote on its own picture.
+Pictures that share a title, or whose titles share a picture, are one group: it has one vote, by
+its nearest picture, so that a title with many pictures weighs no more than another. Groups are
+dealt to folds. A picture of a known group is compared in the metric of its fold, which was learnt
+without the fold, with references of other folds alone: no title votes on its own picture.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from genfilt.generators.segmentation import Floats
 from genfilt.generators.vocabulary import core_word_family
 
 FOLDS = 10
-NEIGHBOURS = 25
+NEIGHBOURS = 15  # groups that vote
+NEAREST = 400  # pictures among which these groups are looked for
+WIDTH = 4.0  # of the votes' Gaussian, in squared distances where a class has variance one
 KEY_BYTES = 8  # of an image key, enough to know a picture again
 
 Ints = npt.NDArray[np.int64]
@@ -45,18 +47,18 @@ class References:
     basis: Basis
     reduced: Floats  # (N, C)
     words: Ints  # (N,) indices of `names`
-    folds: Ints  # (N,)
+    groups: Ints  # (N,)
     metrics: tuple[Floats, ...]  # FOLDS of (C, K), and one learnt on all
     names: tuple[str, ...]
     known_keys: npt.NDArray[np.uint64]  # (M,) ascending: pictures whose titles were read
-    known_folds: Ints  # (M,)
+    known_groups: Ints  # (M,)
 
     def fold(self, image_key: str) -> int:
         """Return the fold of a picture, FOLDS of one whose titles are not known."""
         key = short_key(image_key)
         at = int(np.searchsorted(self.known_keys, key))
         if at < len(self.known_keys) and self.known_keys[at] == key:
-            return int(self.known_folds[at])
+            return int(self.known_groups[at]) % FOLDS
         return FOLDS
 
 
@@ -66,7 +68,9 @@ class Voters:
     def __init__(self, references: References) -> None:
         self._references = references
         self._families = [core_word_family(name) or name for name in references.names]
-        self._allowed = [np.flatnonzero(references.folds != fold) for fold in range(FOLDS + 1)]
+        self._allowed = [
+            np.flatnonzero(references.groups % FOLDS != fold) for fold in range(FOLDS + 1)
+        ]
         self._places = [  # per fold (n, K)
             references.reduced[allowed] @ metric
             for allowed, metric in zip(self._allowed, references.metrics, strict=True)
@@ -80,10 +84,11 @@ class Voters:
             return None
         place = references.basis.reduce(features[None]) @ references.metrics[fold]
         distances = np.square(self._places[fold] - place).sum(axis=1)
-        nearest = np.argsort(distances, kind="stable")[:NEIGHBOURS]
-        near = distances[nearest]
-        weights = np.exp(-(near - near[0]) / (2 * max(1e-9, float(near.mean()))))
-        return self._count(references.words[self._allowed[fold][nearest]], weights)
+        near = _nearest(distances)
+        _, firsts = np.unique(references.groups[self._allowed[fold][near]], return_index=True)
+        voting = near[np.sort(firsts)[:NEIGHBOURS]]
+        weights = np.exp((distances[voting[0]] - distances[voting]) / (2 * WIDTH))
+        return self._count(references.words[self._allowed[fold][voting]], weights)
 
     def _count(self, words: Ints, weights: Floats) -> Vote:
         names = self._references.names
@@ -99,16 +104,24 @@ class Voters:
         return Vote(name, family, families[family] / sum(families.values()))
 
 
+def _nearest(distances: Floats) -> npt.NDArray[np.intp]:
+    """Indices of the NEAREST smallest distances, ascending."""
+    if len(distances) <= NEAREST:
+        return np.argsort(distances, kind="stable")
+    near = np.sort(np.argpartition(distances, NEAREST)[:NEAREST])
+    return near[np.argsort(distances[near], kind="stable")]
+
+
 def fit_references(
-    blocks: Sequence[Sequence[Floats]], words: Sequence[str], folds: Ints, known: Mapping[str, int]
+    blocks: Sequence[Sequence[Floats]], words: Sequence[str], groups: Ints, known: Mapping[str, int]
 ) -> References:
     """Learn the metrics.
 
     Args:
         blocks: N lists of feature blocks, whose lengths sum to D.
         words: (N,) canonical core words.
-        folds: (N,) the fold of each reference.
-        known: image key -> fold, of all pictures whose titles are known.
+        groups: (N,) the group of each reference.
+        known: image key -> group, of all pictures whose titles are known.
     """
     names = tuple(sorted(set(words)))
     number = {name: index for index, name in enumerate(names)}
@@ -117,6 +130,7 @@ def fit_references(
     features = np.stack([np.concatenate(each) for each in blocks])
     basis = fit_basis(features, np.array([len(block) for block in blocks[0]]))
     reduced = basis.reduce(features).astype(np.float16).astype(np.float32)
+    folds = groups % FOLDS
     everything = fit_metric(reduced, classes)
     metrics = [
         fit_metric(reduced[folds != fold], classes[folds != fold])
@@ -124,13 +138,13 @@ def fit_references(
         else everything
         for fold in range(FOLDS)
     ]
-    keys = {int(short_key(key)): fold for key, fold in known.items()}
+    keys = {int(short_key(key)): group for key, group in known.items()}
     ordered = sorted(keys)
     return References(
         basis,
         reduced,
         np.array([number[word] for word in words], dtype=np.int64),
-        folds,
+        groups,
         (*metrics, everything),
         names,
         np.array(ordered, dtype=np.uint64),
@@ -150,11 +164,11 @@ def pack(references: References) -> bytes:
         references.basis.directions,
         references.reduced.astype(np.float16),
         references.words.astype(np.uint16),
-        references.folds.astype(np.uint8),
+        references.groups.astype(np.int32),
         *references.metrics,
         np.frombuffer("\n".join(references.names).encode(), dtype=np.uint8),
         references.known_keys,
-        references.known_folds.astype(np.uint8),
+        references.known_groups.astype(np.int32),
     ]
     out = io.BytesIO()
     for array in arrays:
@@ -172,7 +186,7 @@ def unpack(state: bytes) -> References:
             f"The stored state of the captioner cannot be read ({error}); run extract --refit."
         ) from error
     metrics = tuple(arrays[5 : FOLDS + 6])
-    names, keys, folds = arrays[FOLDS + 6 :]
+    names, keys, groups = arrays[FOLDS + 6 :]
     return References(
         Basis(arrays[0], arrays[1]),
         arrays[2].astype(np.float32),
@@ -181,5 +195,5 @@ def unpack(state: bytes) -> References:
         metrics,
         tuple(names.tobytes().decode().split("\n")),
         keys,
-        folds.astype(np.int64),
+        groups.astype(np.int64),
     )

@@ -28,7 +28,7 @@ from transformers import (
 )
 
 from trainer.config import ModelConfig
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, UsageError
 from trainer.model.vision import FrozenTower, ImageTransform, SmallTower, build_tower, load_frozen
 
 SIZES = {
@@ -208,3 +208,26 @@ def test_small_tower_learns(tmp_path: Path) -> None:
     for name, parameter in tower.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize(("size", "patch", "patches"), [(32, 8, 16), (128, 32, 16), (48, 4, 144)])
+def test_small_tower_cuts_pictures_into_patches(size: int, patch: int, patches: int) -> None:
+    tower = build_tower(ModelConfig(image_size=size, patch_size=patch, vision_layers=2))
+    assert tower.patches == patches
+    assert tower(torch.zeros(1, 3, size, size)).shape == (1, patches, 32)
+
+
+@pytest.mark.parametrize("sizes", [{"patch_size": 12}, {"image_size": 30}, {"vision_width": 20}])
+def test_impossible_sizes_are_one_sentence(sizes: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="multiple of"):
+        build_tower(ModelConfig(**sizes))  # type: ignore[arg-type]
+
+
+def test_small_tower_tells_how_dark_a_plain_picture_is() -> None:
+    torch.manual_seed(0)
+    tower = build_tower(ModelConfig(image_size=32, patch_size=8))
+    greys = [Image.new("RGB", (32, 32), (level,) * 3) for level in (0, 40, 80, 160)]
+    features = tower(torch.stack([tower.transform(grey) for grey in greys])).flatten(1)
+    apart = torch.cdist(features, features)
+    assert apart[0, 1] > 0.1
+    assert apart[0, 1] < apart[0, 2] < apart[0, 3]

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from trainer.config import ModelConfig
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, UsageError
 from trainer.model.encoder import load_whole
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 
 # What nothing after the penultimate layer can change: a checkpoint may lack it.
 UNUSED = ("pooler.", "head.", "layernorm.", "post_layernorm.", "final_layernorm.")
-# Heads of these are not in transformers' AutoModel mapping by their vision config.
+GROUPS = 8
+# The classes that transformers' own mapping does not find by their vision config.
 VISION_CLASSES = {
     "blip_2_vision_model": "Blip2VisionModel",
     "blip_vision_model": "BlipVisionModel",
@@ -191,38 +194,78 @@ def _transform(name: str, config: PretrainedConfig) -> ImageTransform:
 
 
 class SmallTower(VisionTower):
-    """A convolutional tower that learns from a few hundred pictures."""
+    """A convolutional tower small enough to learn from a few hundred pictures on white.
+
+    Each stage halves the picture until a patch is one place; the last places are refined by
+    residual blocks. Beside it, coarse colours reach the features without normalisation or
+    non-linearity, for normalisation hides how dark or grey a garment is, and colour is the first
+    thing that a title leaves to its picture.
+    """
 
     has_cls = False
     frozen = False
 
-    def __init__(self, size: int, patch: int, width: int, layers: int) -> None:
+    def __init__(self, size: int, patch: int, width: int, blocks: int) -> None:
         super().__init__()
-        self.transform = ImageTransform(size)
+        # White is zero, as the convolutions' padding is: no edge appears where a picture ends.
+        self.transform = ImageTransform(size, mean=(1.0, 1.0, 1.0), std=(0.5, 0.5, 0.5))
         self.width = width
         self.patches = (size // patch) ** 2
-        self.patch = nn.Conv2d(3, width, patch, patch)
-        self.blocks = nn.Sequential(
-            *(
-                nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.GELU())
-                for _ in range(layers)
-            )
+        halvings = patch.bit_length() - 1
+        growth = ((n / halvings) ** 1.5 for n in range(1, halvings))
+        channels = [3, *(max(16, round(width * share / 8) * 8) for share in growth), width]
+        self.stages = nn.Sequential(
+            *(_stage(before, after) for before, after in pairwise(channels))
         )
-        self.position = nn.Parameter(torch.zeros(1, self.patches, width))
+        self.blocks = nn.Sequential(*(_Residual(width) for _ in range(blocks)))
+        self.cell = max(1, patch // 4)
+        cells = patch // self.cell
+        self.colors = nn.Conv2d(3, width, cells, cells)
+        self.position = nn.Parameter(0.02 * torch.randn(1, self.patches, width))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return features (B, P, W) of pixels (B, 3, S, S)."""
-        features: Tensor = self.blocks(self.patch(pixels))
+        shapes = self.blocks(self.stages(pixels))
+        colors = self.colors(functional.avg_pool2d(pixels, self.cell))
+        features: Tensor = shapes + colors
         return features.flatten(2).transpose(1, 2) + self.position
+
+
+class _Residual(nn.Module):
+    """Adds to each place what its neighbours tell."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(GROUPS, width)
+        self.mix = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, places: Tensor) -> Tensor:
+        """Return places (B, W, h, w) refined."""
+        mixed: Tensor = self.mix(functional.gelu(self.norm(places)))
+        return places + mixed
+
+
+def _stage(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
+        nn.GroupNorm(GROUPS, after),
+        nn.GELU(),
+    )
 
 
 def build_tower(config: ModelConfig) -> VisionTower:
     """Return the tower that config names: a frozen one, or the small one where it names none.
 
-    Raises TrainerError for a tower that cannot be read whole.
+    Raises TrainerError for a tower that cannot be read whole, UsageError for impossible sizes.
     """
     if config.vision is not None:
         return load_frozen(config.vision)
-    return SmallTower(
-        config.image_size, config.patch_size, config.vision_width, config.vision_layers
-    )
+    size, patch, width = config.image_size, config.patch_size, config.vision_width
+    if patch < 4 or patch & (patch - 1) or size % patch:
+        raise UsageError(
+            f"patch_size is {patch} and image_size {size}; give a power of two from 4 on, "
+            "and a multiple of it."
+        )
+    if width % GROUPS:
+        raise UsageError(f"vision_width is {width}; give a multiple of {GROUPS}.")
+    return SmallTower(size, patch, width, config.vision_layers)

@@ -28,7 +28,7 @@ run genfilt extract
 run genfilt filter --sigma 0.9 --floor 0.6
 run genfilt status
 run genfilt audit --target-precision 0.95
-run genfilt sql "SELECT query, title, caption, round(score, 3) AS score
+run genfilt sql "SELECT query, title, image_text AS caption, round(score, 3) AS score
     FROM qp_candidates JOIN query_no USING (q) JOIN queries USING (query_id)
     JOIN product_no USING (f) JOIN products USING (product_id) JOIN features USING (f)
     ORDER BY score DESC, query, title LIMIT 10"

@@ -93,20 +93,20 @@ def _label_map(words: str | None) -> dict[str, int]:
 @app.command()
 def synth(
     out: Annotated[Path, typer.Option(help="The folder that is made.")],
-    products: Annotated[int, typer.Option(help="How many products.", min=1)] = 300,
+    products: Annotated[int, typer.Option(help="How many products.", min=50)] = 300,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal catalogues.")] = 0,
     attack: Annotated[bool, typer.Option("--attack", help="More listings that mislead.")] = False,
     pictures: Annotated[bool, typer.Option(help="Draw pictures.")] = True,
 ) -> None:
     """Make a catalogue with pictures, clicks, labels and known truth."""
-    from genfilt.progress import track
     from genfilt.synth import synthesize
 
-    with track("synth", products) as advance:
-        made = synthesize(
-            products, out, seed=seed, attack=attack, pictures=pictures, progress=advance
-        )
-    say(str(made))
+    made = synthesize(products, out, seed=seed, attack=attack, pictures=pictures)
+    say(
+        f"{made.products:,} products, {made.pictures:,} pictures, {made.queries:,} queries, "
+        f"{made.clicks:,} clicks and {made.labels:,} labels in {made.out}; "
+        f"its README.txt says what is what"
+    )
 
 
 @app.command()

@@ -24,7 +24,8 @@ def contrastive_rows(
         Losses (B,) in float32 or wider, and counted (B,) bool.
     """
     wide = torch.promote_types(rows.dtype, torch.float32)
-    logits = rows.to(wide) @ columns.to(wide).T / temperature  # (B, G)
+    with torch.autocast(rows.device.type, enabled=False):  # half-precision logits are too coarse
+        logits = rows.to(wide) @ columns.to(wide).T / temperature  # (B, G)
     log_share = logits.log_softmax(dim=1)
     size = positive.sum(dim=1)  # (B,) |P(i)|
     pulled = torch.where(positive, log_share, 0.0).sum(dim=1)

@@ -87,7 +87,8 @@ def evaluate(run: Path, db: Path, split: str = "val") -> dict[str, Any]:
     with open_database(db) as connection:
         catalogue = load_catalogue(connection)
         benchmark = load_benchmark(connection, db.parent / "candidates", split)
-    encoded = encode(load_model(stage), catalogue, benchmark)
+    model = load_model(stage).to("cuda" if torch.cuda.is_available() else "cpu")
+    encoded = encode(model, catalogue, benchmark)
     scorers = encoded.scorers()
     metrics: dict[str, Any] = {name: measure(scorer, benchmark) for name, scorer in scorers.items()}
     metrics["image_weight"] = image_weights(encoded, benchmark)

@@ -6,7 +6,6 @@ penultimate layer, as the paper does with BLIP-2's ViT-g/14 (section 4.2).
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -132,11 +131,12 @@ def penultimate(model: nn.Module, pixels: Tensor) -> Tensor:
     return states.flatten(2).transpose(1, 2) if states.ndim == 4 else states
 
 
-def probe(model: nn.Module, size: int) -> tuple[int, int, bool]:
+def probe(model: Any, size: int) -> tuple[int, int, bool]:
     """Return (patches, width, has [CLS]) of a vision model at pixel size, without computing."""
-    shape: nn.Module = copy.deepcopy(model).to(device="meta")
-    states = penultimate(shape, torch.empty(1, 3, size, size, device="meta"))
-    patch = getattr(getattr(model, "config", None), "patch_size", None)
+    with torch.device("meta"):
+        shape = type(model)(model.config)
+        states = penultimate(shape, torch.empty(1, 3, size, size))
+    patch = getattr(model.config, "patch_size", None)
     square = (size // patch) ** 2 if isinstance(patch, int) else states.shape[1]
     return states.shape[1], states.shape[2], states.shape[1] > square
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from genfilt.embed import DEFAULT_EMBEDDER
+from genfilt.language import ENGLISH_SHARE, english_share
 from genfilt.store import Store
 
+GROWN = 1.2  # times the products that a generator was fitted to
 TABLES = ("products", "queries", "clicks", "labels", "reviews", "attributes", "captions")
 
 COVERAGE = {
     "titles without attributes": (
-        "SELECT count(DISTINCT title_key) FROM products ANTI JOIN current_attributes USING (title_key)"
+        "SELECT count(DISTINCT title_key) FROM products "
+        "ANTI JOIN current_attributes USING (title_key)"
     ),
     "pictures without a caption": (
-        "SELECT count(DISTINCT image_key) FROM products ANTI JOIN current_captions USING (image_key) "
-        "WHERE image_key IS NOT NULL"
+        "SELECT count(DISTINCT image_key) FROM products "
+        "ANTI JOIN current_captions USING (image_key) WHERE image_key IS NOT NULL"
     ),
     "products without a picture": "SELECT count(*) FROM products WHERE image_key IS NULL",
     "products that no correction can reach": (
@@ -46,7 +50,48 @@ def status(store: Store) -> list[dict[str, Any]]:
     if current:
         rule, sigma, floor, embedder = current[0]
         detail = f"rule {rule}, sigma {sigma:g}, floor {floor:g}, embedder {embedder}"
-    return [*rows, _row("filter", None, detail)]
+    rows.append(_row("filter", None, detail))
+    return [*rows, *(_row("warning", None, text) for text in warnings(store))]
+
+
+def warnings(store: Store) -> list[str]:
+    """Return what makes the results worse than they could be, a sentence each."""
+    return [*_grown(store), *_foreign(store)]
+
+
+def _grown(store: Store) -> list[str]:
+    found = store.rows(
+        "SELECT generator, products, now FROM generator_states, "
+        "     (SELECT count(*) AS now FROM products WHERE split = 'train') "
+        "WHERE generator IN (SELECT value FROM meta WHERE name IN ('llm', 'captioner')) "
+        "AND now >= ? * products ORDER BY generator",
+        [GROWN],
+    )
+    return [
+        f"{generator} was fitted to {products:,} train products and there are {now:,}: "
+        f"run genfilt extract --refit"
+        for generator, products, now in found
+    ]
+
+
+def _foreign(store: Store) -> list[str]:
+    """Compare the language of some titles with what reads them."""
+    english = []
+    if (store.meta("llm") or "").startswith("lexicon"):
+        english.append("the lexicon (give extract --llm-model or --llm-url)")
+    embedder = store.scalar("SELECT embedder FROM filters WHERE current")
+    if embedder == DEFAULT_EMBEDDER:
+        english.append(f"{DEFAULT_EMBEDDER} (give filter --embedder a multilingual model)")
+    if not english:
+        return []
+    titles = store.rows("SELECT title FROM products ORDER BY title_key LIMIT 500")
+    share = english_share(title for (title,) in titles)
+    if share is None or share >= ENGLISH_SHARE:
+        return []
+    return [
+        f"an English dictionary knows {share:.0%} of the titles' words, and these read English "
+        f"alone: {', '.join(english)}"
+    ]
 
 
 def _row(what: str, count: int | None, detail: str = "") -> dict[str, Any]:

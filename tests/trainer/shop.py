@@ -14,6 +14,14 @@ from PIL import Image, ImageDraw
 SCHEMA = Path(__file__).parents[2] / "genfilt" / "schema.sql"
 COLORS = ("red", "green", "blue", "yellow")
 SHAPES = ("ring", "bar", "cross")
+FILL = {
+    "VARCHAR": "",
+    "INTEGER": 0,
+    "BIGINT": 0,
+    "DOUBLE": 0.0,
+    "BOOLEAN": False,
+    "TIMESTAMP": datetime(2026, 1, 1),
+}
 
 
 class Shop:
@@ -27,15 +35,11 @@ class Shop:
         self.db.execute("BEGIN TRANSACTION")
         self.db.execute(SCHEMA.read_text("utf-8"))
         self.db.execute("INSERT INTO meta VALUES ('schema_version', ?)", [version])
-        self.db.execute(
-            "INSERT INTO filters VALUES"
-            " (1, 'paper', 0.9, 0.5, 'e', 'l', 'c', 't', NULL, ?, true, 0, 0)",
-            [datetime(2026, 1, 1)],
-        )
+        self._required: dict[str, dict[str, object]] = {}
+        self.insert("filters", filter_id=1, sigma=0.9, floor=0.5, current=True)
         self._products: dict[tuple[str, str], int] = {}
         self._features: dict[tuple[str, str | None], int] = {}
         self._queries: dict[str, int] = {}
-        self._query_of: dict[str, int] = {}
 
     def __enter__(self) -> Shop:
         return self
@@ -49,6 +53,19 @@ class Shop:
         self.db.execute("COMMIT")
         self.db.close()
 
+    def insert(self, table: str, **values: object) -> None:
+        """Add a row; columns that the trainer does not read and must not be NULL are filled."""
+        if table not in self._required:
+            columns = self.db.execute(
+                "SELECT column_name, data_type FROM duckdb_columns()"
+                " WHERE table_name = ? AND NOT is_nullable AND column_default IS NULL",
+                [table],
+            ).fetchall()
+            self._required[table] = {name: FILL[kind] for name, kind in columns}
+        row = self._required[table] | values
+        names, marks = ", ".join(f'"{name}"' for name in row), ", ".join("?" * len(row))
+        self.db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))
+
     def product(
         self,
         product_id: str,
@@ -61,21 +78,19 @@ class Shop:
     ) -> int:
         """Add a product and return its number p; `texts` are its (title, picture) feature texts."""
         image_key = None if picture is None else f"i:{picture.name}"
-        self.db.execute(
-            "INSERT INTO products VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
-                product_id,
-                title,
-                picture and str(picture),
-                category,
-                split,
-                f"t:{title}",
-                image_key,
-            ],
+        self.insert(
+            "products",
+            product_id=product_id,
+            title=title,
+            image=picture and str(picture),
+            category=category,
+            split=split,
+            title_key=f"t:{title}",
+            image_key=image_key,
         )
         p = self._products.setdefault((title, str(image_key)), len(self._products))
         f = None if texts is None else self.feature(*texts)
-        self.db.execute("INSERT INTO product_no VALUES (?, ?, ?)", [product_id, p, f])
+        self.insert("product_no", product_id=product_id, p=p, f=f)
         return p
 
     def feature(self, title_text: str, image_text: str | None) -> int:
@@ -86,43 +101,37 @@ class Shop:
         f = self._features[key] = len(self._features)
         f_title = min(n for (t, _), n in self._features.items() if t == title_text)
         f_image = min(n for (_, i), n in self._features.items() if i == image_text)
-        self.db.execute(
-            "INSERT INTO features VALUES (?, ?, ?, ?, ?)",
-            [f, f_title, None if image_text is None else f_image, title_text, image_text],
+        self.insert(
+            "features",
+            f=f,
+            f_title=f_title,
+            f_image=None if image_text is None else f_image,
+            title_text=title_text,
+            image_text=image_text,
         )
         return f
 
     def query(self, query_id: str, query: str) -> int:
         """Add a query and return its number q."""
-        self.db.execute("INSERT INTO queries VALUES (?, ?, ?)", [query_id, query, f"q:{query}"])
+        self.insert("queries", query_id=query_id, query=query, query_key=f"q:{query}")
         q = self._queries.setdefault(query, len(self._queries))
-        self.db.execute("INSERT INTO query_no VALUES (?, ?)", [query_id, q])
+        self.insert("query_no", query_id=query_id, q=q)
         return q
 
     def click(self, query_id: str, product_id: str, split: str = "train") -> None:
-        self.db.execute("INSERT INTO clicks VALUES (?, ?, 1, ?)", [query_id, product_id, split])
+        self.insert("clicks", query_id=query_id, product_id=product_id, clicks=1, split=split)
 
     def label(self, query_id: str, product_id: str, label: int, split: str = "train") -> None:
-        self.db.execute(
-            "INSERT INTO labels VALUES (?, ?, ?, NULL, ?)", [query_id, product_id, label, split]
-        )
+        self.insert("labels", query_id=query_id, product_id=product_id, label=label, split=split)
 
     def review(self, query_id: str, product_id: str, verdict: int) -> None:
-        self.db.execute(
-            "INSERT INTO reviews VALUES (?, ?, ?, 'ann', NULL, ?)",
-            [query_id, product_id, verdict, datetime(2026, 1, 2)],
-        )
+        self.insert("reviews", query_id=query_id, product_id=product_id, verdict=verdict)
 
     def correct(self, q: int, f: int, score: float = 0.95, *, vetoed: bool = False) -> None:
-        self.db.execute(
-            "INSERT INTO qp_candidates VALUES (1, ?, ?, ?, ?, ?, ?, ?, NULL)",
-            [q, f, score, score, score, score, vetoed],
-        )
+        self.insert("qp_candidates", filter_id=1, q=q, f=f, score=score, vetoed=vetoed)
 
     def match(self, f_image: int, f_title: int, score: float = 0.95) -> None:
-        self.db.execute(
-            "INSERT INTO it_candidates VALUES (1, ?, ?, ?, ?)", [f_image, f_title, score, score]
-        )
+        self.insert("it_candidates", filter_id=1, f_image=f_image, f_title=f_title, score=score)
 
 
 def draw(path: Path, color: str, shape: str, seed: int = 0) -> Path:

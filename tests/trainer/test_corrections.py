@@ -102,7 +102,7 @@ def test_corrections_are_those_of_the_current_filter_that_pass(tmp_path: Path) -
         shop.correct(q, 5, 0.99, vetoed=True)
         shop.match(3, 4)
         shop.match(4, 5, 0.5)
-        shop.db.execute("INSERT INTO qp_candidates VALUES (2, 0, 9, 1, 1, 1, 1, false, NULL)")
+        shop.insert("qp_candidates", filter_id=2, q=q, f=9, score=1.0)
     known = read(tmp_path / "shop.duckdb")
     assert known.query_product.values.tolist() == [3]
     assert known.image_title.values.tolist() == [4]

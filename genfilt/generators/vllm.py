@@ -78,6 +78,11 @@ class _Served:
         """How many requests the window now holds at most."""
         return self._window.size
 
+    @property
+    def server_pid(self) -> int | None:
+        """The process of the server that this object started, if it did."""
+        return self._own.pid if self._own is not None else None
+
     def close(self) -> None:
         """End the server, where this object started it."""
         if self._own is not None:

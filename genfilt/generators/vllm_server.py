@@ -62,7 +62,7 @@ class VllmServer:
         startup: float = 3600.0,
     ) -> None:
         self.model = model
-        self._python = python or os.environ.get(PYTHON_VARIABLE) or sys.executable
+        self.python = python or os.environ.get(PYTHON_VARIABLE) or sys.executable
         self._options = tuple(options)
         self._startup = startup
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,13 +73,13 @@ class VllmServer:
 
         Raises GenfiltError, with the server's own last words, where it does not come up.
         """
-        build = installed_build(self._python)
+        build = installed_build(self.python)
         port = _free_port()
         url = f"http://127.0.0.1:{port}"
-        command = [self._python, "-m", "vllm.entrypoints.openai.api_server"]
+        command = [self.python, "-m", "vllm.entrypoints.openai.api_server"]
         command += server_options(self.model, port, cpu=build == "cpu") + list(self._options)
         if sys.platform == "linux":
-            command = [self._python, "-c", _TIED, *command]
+            command = [self.python, "-c", _TIED, *command]
         handle, name = tempfile.mkstemp(prefix="genfilt-vllm-", suffix=".log")
         self._log = Path(name)
         say(f"Starting vLLM with {self.model} at {url}; its log is {self._log}.")

@@ -16,7 +16,9 @@ COLORS = ("red", "green", "blue", "yellow")
 SHAPES = ("ring", "bar", "cross")
 FILL = {
     "VARCHAR": "",
+    "TINYINT": 0,
     "INTEGER": 0,
+    "FLOAT": 0.0,
     "BIGINT": 0,
     "DOUBLE": 0.0,
     "BOOLEAN": False,

@@ -122,6 +122,18 @@ CREATE TABLE runs (
     counts   VARCHAR
 );
 
+-- Corrections drawn for review, with the probability that the draw gave each.
+CREATE TABLE samples (
+    draw        INTEGER NOT NULL,
+    filter_id   INTEGER NOT NULL,
+    query_id    VARCHAR NOT NULL,
+    product_id  VARCHAR NOT NULL,
+    score       DOUBLE NOT NULL,
+    probability DOUBLE NOT NULL CHECK (probability > 0 AND probability <= 1),
+    drawn_at    TIMESTAMP NOT NULL,
+    PRIMARY KEY (draw, query_id, product_id)
+);
+
 -- Numbers are given once and never again, so candidates stay valid while the catalogue grows.
 CREATE TABLE query_no   (query_id VARCHAR PRIMARY KEY, q INTEGER NOT NULL);
 CREATE TABLE product_no (product_id VARCHAR PRIMARY KEY, p INTEGER NOT NULL, f INTEGER);

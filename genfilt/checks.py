@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from genfilt.errors import GenfiltError
 from genfilt.generators.base import Failure
+from genfilt.output import unshield
 from genfilt.sources import require_columns
 from genfilt.store import Store, now
 
@@ -154,7 +155,9 @@ def parse_labels(table: pa.Table, source: str, label_map: Mapping[str, int]) -> 
 def parse_reviews(table: pa.Table, source: str) -> pa.Table:
     """Return reviews; rows whose verdict is still empty are left out."""
     require_columns(table, ["verdict"], source)
-    pairs = _pairs(table, source)
+    pairs = {
+        name: [unshield(str(value)) for value in ids] for name, ids in _pairs(table, source).items()
+    }
     words = text_column(table, "verdict", source)
     kept = [row for row, word in enumerate(words) if word and word.strip()]
     verdicts = []

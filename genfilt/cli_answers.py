@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +21,8 @@ def register(app: typer.Typer) -> None:
     app.command()(audit)
     app.command()(status)
     app.command()(sql)
+    app.command()(report)
+    app.command()(export)
 
 
 def audit(
@@ -30,23 +34,40 @@ def audit(
     embedder: Annotated[
         str | None, typer.Option(help="A sentence-transformers folder or hub name.")
     ] = None,
+    sample: Annotated[
+        int | None, typer.Option(help="Draw that many corrections for review instead.", min=1)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The sheet of --sample.")] = Path(
+        "artifacts/review.csv"
+    ),
     form: Form = Format.table,
     db: Db = DEFAULT_DB,
 ) -> None:
-    """Judge the rule at each sigma by labels and reviews."""
+    """Judge the rule at each sigma by labels and reviews.
+
+    With --sample it writes a sheet to fill in, which ingest --reviews reads; from then on audit
+    says how precise the corrections are by the sheet's answers.
+    """
     from genfilt.audit import audit as run
     from genfilt.corpus import load_corpus
     from genfilt.embed import Embedder
     from genfilt.features import number_features
+    from genfilt.sheet import reviewed_precision
 
+    if sample is not None:
+        _draw(db, sample, split, out)
+        return
     with Store(db) as store:
+        reviewed = reviewed_precision(store)
+        if reviewed is not None:
+            say(str(reviewed))
         number_features(store)
         corpus = load_corpus(store, Embedder(embedder))
         found = run(
             store, corpus, split=split, target_precision=target_precision, base_rate=base_rate
         )
     if form is Format.json:
-        show_one(found)
+        show_one({**found, "reviewed": None if reviewed is None else asdict(reviewed)})
         return
     say(f"rule {found['rule']}; {found['population']}")
     show(_by_sigma(found), form)
@@ -58,6 +79,18 @@ def audit(
             f"best recall at precision >= {target_precision:g}: {best['recall']:.4f} "
             f"(precision {best['precision']:.4f}) with --sigma {best['sigma']:g}"
         )
+
+
+def _draw(db: Path, size: int, split: str, out: Path) -> None:
+    from genfilt.sheet import draw_sample, write_sheet
+
+    with Store(db) as store:
+        rows = draw_sample(store, size, split=split)
+    page = write_sheet(rows, out)
+    say(
+        f"{len(rows):,} corrections to review in {out}, with pictures in {page}. Fill in verdict "
+        f"(1 or 0) and run: genfilt ingest --reviews {out}"
+    )
 
 
 def _by_sigma(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -98,3 +131,35 @@ def sql(
         write_parquet(answer, out)
         return say(f"{answer.num_rows:,} rows in {out}")
     return show(answer.to_pylist(), form)
+
+
+def report(
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("artifacts/report.html"),
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Write one page that shows what was found, for people who do not read SQL."""
+    from genfilt.report import write_report
+
+    with Store(db, read_only=True) as store:
+        write_report(store, out)
+    say(f"{out} ({out.stat().st_size / 1e6:.1f} MB) opens in any browser")
+
+
+class Exported(StrEnum):
+    """What can be exported."""
+
+    positives = "positives"
+
+
+def export(
+    what: Annotated[Exported, typer.Argument(help="positives: query, title, image, source, score")],
+    out: Annotated[Path, typer.Option(help="The Parquet file.")],
+    split: Annotated[str, typer.Option(help="train, val or test")] = "train",
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Write what is known and found as text and pictures, for other trainers."""
+    from genfilt.export import export_positives
+
+    with Store(db, read_only=True) as store:
+        count = export_positives(store, out, split=split)
+    say(f"{count:,} {what} of the split {split} in {out}")

@@ -95,3 +95,18 @@ def write_parquet(table: Any, path: Path) -> None:
     partial = path.with_name(path.name + ".part")
     pq.write_table(table, partial)
     partial.replace(path)
+
+
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def shield(value: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula."""
+    if isinstance(value, str) and value.startswith(FORMULAS):
+        return f"'{value}"
+    return value
+
+
+def unshield(text: str) -> str:
+    """Return what `shield` was given."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULAS) else text

@@ -1,10 +1,11 @@
 """How often the embedded generators are right, held to a catalogue's facets.
 
-`python benchmarks/generators.py FOLDER` (default: LUMA_DIR) reads products.csv of the folder, fits
-both generators on its train split and prints, for each split, the share of titles with the right
-core word, and of captions with the right colour and the right type. Facet columns `type` and
-`color` are only compared with. A type is right when it is of the facet's family of core words, a
-colour when it is of the facet's basic colour. Pictures of train titles are described by other
+`python benchmarks/generators.py FOLDER` (default: LUMA_DIR; a folder of `genfilt synth` also does)
+reads products.csv of the folder, fits both generators on its train split and prints, for each
+split, the share of titles with the right core word, and of captions with the right colour and the
+right type. Facets (the columns `type` and `color`, or truth.duckdb) are only compared with. A type
+is right when it is of the facet's family of core words, a colour when it is of the facet's basic
+colour. Pictures of train titles are described by other
 titles' votes alone, so their figures are leave-title-out.
 """
 
@@ -37,7 +38,32 @@ def read_catalogue(folder: Path) -> list[Row]:
     """Return the products of a folder that have a picture file."""
     with (folder / "products.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    return [row for row in rows if row.get("image") and (folder / row["image"]).is_file()]
+    rows = [row for row in rows if row.get("image") and (folder / row["image"]).is_file()]
+    if (folder / "truth.duckdb").is_file():
+        facets = generated_facets(folder / "truth.duckdb")
+        for row in rows:
+            row |= facets[row["product_id"]]
+    return rows
+
+
+def generated_facets(path: Path) -> dict[str, Row]:
+    """Return what the pictures and titles of a generated catalogue show, by product."""
+    import duckdb
+
+    with duckdb.connect(str(path), read_only=True) as connection:
+        found = connection.execute(
+            "SELECT product_id, picture_type, picture_color, "
+            "CASE WHEN list_contains(told, 'type') AND NOT falsified THEN type ELSE '' END "
+            "FROM facets"
+        ).fetchall()
+    return {
+        product: {
+            "type": kind.replace("_", " "),
+            "color": color.replace("_", " "),
+            "told": told.replace("_", " "),
+        }
+        for product, kind, color, told in found
+    }
 
 
 def same_type(word: str | None, facet: str) -> bool:
@@ -57,7 +83,8 @@ def measure_titles(rows: list[Row], lexicon: Lexicon) -> None:
     types: defaultdict[str, set[str]] = defaultdict(set)
     splits = {row["title"]: row["split"] for row in rows}
     for row in rows:
-        types[row["title"]].add(row["type"])
+        if row.get("told", row["type"]):
+            types[row["title"]].add(row.get("told", row["type"]))
     right: Counter[str] = Counter()
     wrong = []
     for title, facets in types.items():
@@ -66,7 +93,7 @@ def measure_titles(rows: list[Row], lexicon: Lexicon) -> None:
             right[splits[title]] += 1
         else:
             wrong.append((title, word, "/".join(sorted(facets))))
-    counts = Counter(splits.values())
+    counts = Counter(splits[title] for title in types)
     for split in sorted(counts):
         share = right[split] / counts[split]
         print(f"{split:6} titles {counts[split]:6}  right core word {share:.3f}")
@@ -81,10 +108,7 @@ def measure_captions(rows: list[Row], keys: dict[str, str], captions: dict[str, 
         told = [json.loads(captions[keys[row["image"]]].raw) for row in chosen]
         texts = [captions[keys[row["image"]]].caption for row in chosen]
         first = [each["colors"][0][0] for each in told]
-        named = [
-            [word for word in text.split() if color_family(word) == word] or [color]
-            for text, color in zip(texts, first, strict=True)
-        ]
+        named = [spoken_colors(text) or [color] for text, color in zip(texts, first, strict=True)]
         facets = [row["color"] for row in chosen]
         pairs = list(zip(named, facets, strict=True))
         print(
@@ -105,6 +129,13 @@ def measure_captions(rows: list[Row], keys: dict[str, str], captions: dict[str, 
                 f"       vote >= {threshold:.1f}: type named {share(sure)}, of these right "
                 f"{share(hits)}"
             )
+
+
+def spoken_colors(caption: str) -> list[str]:
+    """Return the colour words that open a caption."""
+    words = caption.removeprefix("an ").removeprefix("a ").replace("rose gold", "rose_gold").split()
+    known = [word.replace("_", " ") for word in words]
+    return [word for word in known[: 3 if "and" in known else 1] if color_family(word) is not None]
 
 
 def share(values: object) -> str:

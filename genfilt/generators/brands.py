@@ -1,103 +1,195 @@
-"""Brands learnt from a catalogue: names that open titles of several kinds of product."""
+"""Brands learnt from a catalogue: names of one to three words that stand at the ends of titles.
+
+A name is a brand when titles say so ("vase by Acme"), or when it opens or closes titles of several
+kinds of product. Words with a meaning of their own (colours, materials, product words, ordinary
+and promotional words, words of the English dictionary) need more evidence, and in a catalogue
+that names makers by "by" a name that stands beside a maker's is a line of products, no brand.
+"""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from genfilt.generators.text import Token
+from genfilt.generators.text import Token, singular
 from genfilt.generators.vocabulary import vocabulary
 
-NAME_TITLES = 3  # titles that a word outside the dictionary must open
-NAME_FAMILIES = 2  # families of core words that those titles must span
-WORD_TITLES = 5  # the same for a word of the dictionary, which more often is no brand
+LONGEST = 3  # words of a name
+MAKER_TITLES = 2  # titles that say "by" a name
+NAME_TITLES = 3  # titles at whose ends a name outside the dictionary stands
+NAME_FAMILIES = 2  # families of core words that they span
+WORD_TITLES = 5  # the same for a name of dictionary words
 WORD_FAMILIES = 3
-NAME_SHARE = 0.6  # of the titles that hold the word, those that it opens
-WORD_SHARE = 0.9
-FOLLOWS = 0.8  # share of a brand's titles that continue with one word: a brand of two words
+AT_ENDS = 0.6  # of the titles that hold a name, those at whose ends it stands
+OPENS = 0.9  # of the titles that hold a dictionary word, those that it opens
+TOGETHER = 0.8  # of the titles with one of a name's words, those with the whole name
+BESIDE = 0.3  # of a name's titles, those that hold a maker's name too: it is a line of products
+
+Name = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Title:
+    """A title as brands are learnt from it."""
+
+    text: str  # cleaned
+    tokens: Sequence[Token]
+    family: str | None  # of its core word
 
 
 @dataclass
-class _Opening:
-    """What is counted of a word that opens titles."""
+class Named:
+    """What is counted of a run of words."""
 
     titles: int = 0
+    ends: int = 0  # titles that it opens or closes
+    opens: int = 0
+    made: int = 0  # titles that say "by" it
     families: set[str] = field(default_factory=set)
     written: Counter[str] = field(default_factory=Counter)
-    following: Counter[tuple[str, str]] = field(default_factory=Counter)  # folded, as written
+    beside: Counter[Name] = field(default_factory=Counter)  # other names in the same titles
 
 
-def learn_brands(titles: Iterable[tuple[Sequence[Token], str | None]]) -> dict[str, str]:
-    """Return folded brand -> brand as most often written, learnt from (words, family) of titles.
+def learn_brands(titles: Callable[[], Iterable[Title]]) -> dict[str, str]:
+    """Return folded brand -> brand as most often written.
 
-    A brand opens titles of several families of core words and seldom stands elsewhere. Ordinary
-    words, colours, materials and product words are none, and a word of the English dictionary
-    needs more titles to be taken for one.
+    Args:
+        titles: gives the titles each time it is called; it is called twice.
     """
-    openings: defaultdict[str, _Opening] = defaultdict(_Opening)
-    seen: Counter[str] = Counter()
-    for tokens, family in titles:
-        seen.update({token.lower for token in tokens})
-        at = 1 if len(tokens) > 1 and tokens[0].lower == "the" else 0
-        if len(tokens) <= at or is_ordinary(tokens[at]):
-            continue
-        opening = openings[tokens[at].lower]
-        opening.titles += 1
-        opening.written[tokens[at].text] += 1
-        if family is not None:
-            opening.families.add(family)
-        if len(tokens) > at + 1 and not tokens[at + 1].breaks and not is_ordinary(tokens[at + 1]):
-            opening.following[(tokens[at + 1].lower, tokens[at + 1].text)] += 1
-    return dict(
-        sorted(
-            _named(word, opening)
-            for word, opening in openings.items()
-            if _is_brand(word, opening, seen[word])
-        )
-    )
+    places: Counter[Name] = Counter()
+    for title in titles():
+        places.update(_places(title.tokens))
+    counts = {name: Named() for name, count in places.items() if count >= MAKER_TITLES}
+    words: Counter[str] = Counter()
+    for title in titles():
+        words.update({token.lower for token in title.tokens})
+        _count(counts, title)
+    found = {name for name, seen in counts.items() if _is_maker(name, seen, words)}
+    found |= {
+        name
+        for name, seen in counts.items()
+        if _recurs(name, seen, words)
+        and sum(seen.beside[maker] for maker in found) <= BESIDE * seen.titles
+    }
+    kept = {name for name in found if not _is_part(name, found, counts)}
+    return {
+        " ".join(name): max(sorted(written := counts[name].written), key=lambda each: written[each])
+        for name in sorted(kept)
+    }
 
 
-def is_ordinary(token: Token) -> bool:
-    """Tell whether a word has a meaning of its own that rules it out as a brand's name."""
-    word = token.lower
+def is_ordinary(word: str) -> bool:
+    """Tell whether a folded word has a meaning of its own that rules it out as a name."""
     table = vocabulary()
     key = (word,)
     return (
         word[0].isdigit()
         or len(word) < 2
-        or any(each.get(key) is not None for each in (table.core_words, table.materials))
+        or table.core_words.get(key) is not None
+        or table.materials.get(key) is not None
         or table.colors.get(key) is not None
         or any(table.lists[name].get(key) is not None for name in ("ordinary", "breakers"))
         or word in table.units
     )
 
 
-def _is_brand(word: str, opening: _Opening, seen: int) -> bool:
-    from simplemma import is_known
+def _runs(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
+    for start in range(len(tokens)):
+        for end in range(start + 1, min(start + LONGEST, len(tokens)) + 1):
+            if end - start > 1 and tokens[end - 1].breaks:
+                break
+            yield start, end
 
-    if opening.titles < NAME_TITLES or len(opening.families) < NAME_FAMILIES:
+
+def _places(tokens: Sequence[Token]) -> set[Name]:
+    """Return the runs of words that stand where brands stand."""
+    return {
+        tuple(token.lower for token in tokens[start:end])
+        for start, end in _runs(tokens)
+        if start == 0 or end == len(tokens) or tokens[start - 1].lower == "by"
+    }
+
+
+def _count(counts: Mapping[Name, Named], title: Title) -> None:
+    tokens = title.tokens
+    seen: dict[Name, bool] = {}  # whether it opens the title
+    for start, end in _runs(tokens):
+        name = tuple(token.lower for token in tokens[start:end])
+        found = counts.get(name)
+        if found is None:
+            continue
+        found.written[title.text[tokens[start].start : tokens[end - 1].end]] += 1
+        found.made += start > 0 and tokens[start - 1].lower == "by"
+        if name not in seen:
+            seen[name] = start == 0
+            found.titles += 1
+            found.opens += start == 0
+            found.ends += start == 0 or end == len(tokens)
+            found.families |= {title.family} if title.family is not None else set()
+    for name in seen:
+        counts[name].beside.update(other for other in seen if not set(other) & set(name))
+
+
+def _is_maker(name: Name, seen: Named, words: Counter[str]) -> bool:
+    if seen.made < MAKER_TITLES or _is_plain(name):
         return False
-    if not is_known(word, lang="en"):
-        return opening.titles >= NAME_SHARE * seen
+    if len(name) == 1:
+        return not is_ordinary(name[0]) or seen.ends >= AT_ENDS * seen.titles
+    return _belongs_together(name, seen, words)
+
+
+def _recurs(name: Name, seen: Named, words: Counter[str]) -> bool:
+    if seen.titles < NAME_TITLES or _is_plain(name) or seen.ends < AT_ENDS * seen.titles:
+        return False
+    if len(seen.families) < NAME_FAMILIES or not _belongs_together(name, seen, words):
+        return False
+    if any(not is_ordinary(word) and not _in_dictionary(word) for word in name):
+        return not any(is_ordinary(word) for word in name)
     return (
-        opening.titles >= max(WORD_TITLES, WORD_SHARE * seen)
-        and len(opening.families) >= WORD_FAMILIES
+        len(seen.families) >= WORD_FAMILIES
+        and seen.titles >= WORD_TITLES
+        and seen.opens >= OPENS * seen.titles
+        and not all(is_ordinary(word) for word in name)
     )
 
 
-def _named(word: str, opening: _Opening) -> tuple[str, str]:
-    written = _most_common(opening.written)
-    follows: Counter[str] = Counter()
-    for (lower, _), count in opening.following.items():
-        follows[lower] += count
-    if follows:
-        second = max(sorted(follows), key=lambda each: follows[each])
-        if follows[second] >= FOLLOWS * opening.titles:
-            forms = Counter({t: n for (low, t), n in opening.following.items() if low == second})
-            return f"{word} {second}", f"{written} {_most_common(forms)}"
-    return word, written
+def _belongs_together(name: Name, seen: Named, words: Counter[str]) -> bool:
+    """Tell whether the words of a name seldom stand apart: "black anchor", unlike "black shoe"."""
+    return len(name) == 1 or seen.titles >= TOGETHER * min(words[word] for word in name)
 
 
-def _most_common(forms: Counter[str]) -> str:
-    return max(sorted(forms), key=lambda each: forms[each])
+def _is_plain(name: Name) -> bool:
+    """Tell whether the words say something else than a name."""
+    table = vocabulary()
+    if name[0].isdigit() or name[0] in ("by", "from", "the") or name[-1] in ("by", "the"):
+        return True
+    if any(table.lists["promotion"].get(name[at:]) is not None for at in range(len(name))):
+        return True
+    if any(each.get(name) is not None for each in (table.core_words, table.colors)):
+        return len(name) > 1 or table.lists["ordinary"].get(name) is not None
+    if any(table.lists["breakers"].get((word,)) is not None for word in name):
+        return True
+    return any(
+        table.core_words.get((word,)) is not None and singular(word) != word for word in name
+    )
+
+
+def _in_dictionary(word: str) -> bool:
+    from simplemma import is_known
+
+    known: bool = is_known(word, lang="en")
+    return known
+
+
+def _is_part(name: Name, found: set[Name], counts: Mapping[Name, Named]) -> bool:
+    """Tell whether a name mostly stands inside a longer one, or only lengthens a shorter one."""
+    for other in found:
+        if len(other) == len(name):
+            continue
+        short, long = sorted((name, other), key=len)
+        if any(long[at : at + len(short)] == short for at in range(len(long) - len(short) + 1)):
+            whole = counts[long].titles >= TOGETHER * counts[short].titles
+            if (name == short) == whole:
+                return True
+    return False

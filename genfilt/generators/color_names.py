@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,6 +15,7 @@ from genfilt.generators.vocabulary import vocabulary
 LIGHTNESS = 0.6  # weight of lightness against hue: shading changes it, dye does not
 ACHROMATIC = frozenset({"black", "gray", "white", "beige"})
 SECOND = 0.3  # share from which a second colour is named
+DRESSED = 0.12  # share of a worn figure that its clothes cover at least
 
 # How much each height of a worn figure, from its top, tells of the garment: hair and face, another
 # garment, hands and shoes lie elsewhere.
@@ -74,6 +75,11 @@ def spoken(found: Sequence[Shade]) -> list[str]:
     return sorted(named, key=lambda basic: basic in ACHROMATIC)
 
 
+def in_metal(basics: Sequence[str], metals: Mapping[str, str]) -> list[str]:
+    """Return colours as jewellers call them."""
+    return list(dict.fromkeys(metals.get(basic, basic) for basic in basics))
+
+
 def _region(figure: Figure, worn: str) -> tuple[Mask, Floats]:
     from scipy import ndimage
 
@@ -83,7 +89,9 @@ def _region(figure: Figure, worn: str) -> tuple[Mask, Floats]:
     rows = np.select([heights < limit for limit, _ in steps], [weight for _, weight in steps], 0.0)
     dressed = figure.foreground
     if worn in HEIGHTS:
-        dressed = dressed & ~ndimage.binary_dilation(figure.skin)
+        bare = dressed & ~ndimage.binary_dilation(figure.skin)
+        if bare.sum() >= DRESSED * dressed.sum():  # else the garment itself is skin-coloured
+            dressed = bare
     for mask in (ndimage.binary_erosion(dressed), dressed, figure.foreground):
         weights = np.broadcast_to(rows[:, None], mask.shape)[mask].astype(np.float32)
         if weights.sum() > 0:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from genfilt.generators.text import Match, Token
+from genfilt.generators.text import Match, Token, words
 from genfilt.generators.vocabulary import Term, core_term, core_word_family, vocabulary
 
 STUFFED_WORDS = 7
@@ -25,6 +25,7 @@ class CoreWord:
 
     word: str | None
     covers: set[int] = field(default_factory=set)
+    modifiers: set[int] = field(default_factory=set)  # of these, the core word's but its head
 
 
 def find_core_word(tokens: Sequence[Token], taken: set[int], heads: frozenset[str]) -> CoreWord:
@@ -44,7 +45,7 @@ def find_core_word(tokens: Sequence[Token], taken: set[int], heads: frozenset[st
         for index in range(match.start, match.end)
     }
     segments = _segments(tokens, blocked)
-    for accepts in (_is_strong, _is_generic, _is_weak):
+    for accepts in (_is_strong, _is_ambiguous, _is_generic, _is_weak):
         if accepts is _is_generic and (learnt := _learnt(tokens, segments, heads)) is not None:
             return CoreWord(tokens[learnt].lower, covers | {learnt})
         for start, end in segments:
@@ -52,7 +53,8 @@ def find_core_word(tokens: Sequence[Token], taken: set[int], heads: frozenset[st
             if inside:
                 chosen = _chosen(inside, end - start)
                 covers |= set(range(chosen.start, chosen.end))
-                return CoreWord(chosen.entry.phrase, covers)
+                modifiers = set(range(chosen.start, chosen.end - 1))
+                return CoreWord(chosen.entry.phrase, covers, modifiers)
     for match in matches:
         if match.entry.hint:
             return CoreWord(match.entry.broader, covers)
@@ -67,7 +69,18 @@ def head_tokens(tokens: Sequence[Token]) -> Sequence[Token]:
 
 
 def _is_strong(term: Term) -> bool:
+    return not (term.generic or term.weak or term.hint or _names_look(term))
+
+
+def _is_ambiguous(term: Term) -> bool:
     return not (term.generic or term.weak or term.hint)
+
+
+def _names_look(term: Term) -> bool:
+    """Tell whether a product word is a colour or material as well, as cream and glass are."""
+    key = words(term.phrase)
+    table = vocabulary()
+    return table.colors.get(key) is not None or table.materials.get(key) is not None
 
 
 def _is_generic(term: Term) -> bool:

@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 from genfilt.errors import GenfiltError
 from genfilt.generators.base import Attributes, Failure
-from genfilt.generators.brands import is_ordinary, learn_brands
+from genfilt.generators.brands import Title, is_ordinary, learn_brands
 from genfilt.generators.core_word import find_core_word, head_tokens
 from genfilt.generators.parameters import Parameter, find_parameters
 from genfilt.generators.text import Match, Phrases, Token, clean, tokenize
@@ -22,6 +22,7 @@ from genfilt.generators.vocabulary import Term, core_word_family, vocabulary
 from genfilt.keys import text_key
 
 RULES = "lexicon 1"  # changes with the rules below, so that titles are read anew
+LEARNT = 200_000  # titles that are learnt from at most
 HEAD_TITLES = 3  # titles that an unknown word must end to be learnt as a core word
 HEAD_OPENINGS = 3  # and in how many companies
 JEWELRY = frozenset({"earrings", "necklace", "bracelet", "ring", "brooch", "jewelry"})
@@ -48,28 +49,17 @@ class Lexicon:
     def fit(cls, titles: Sequence[str]) -> Lexicon:
         """Learn brands and unknown core words from distinct titles, in any order."""
         blank = cls({}, ())
-        ends: defaultdict[str, set[str]] = defaultdict(set)
-        counts: Counter[str] = Counter()
+        chosen = sorted(set(titles), key=text_key)[:LEARNT]  # in an order without meaning
+        words = {title: blank.attributes(title).core_word for title in chosen}
 
-        def openings() -> Iterator[tuple[Sequence[Token], str | None]]:
-            for title in titles:
-                tokens = tokenize(clean(title))
-                word = blank.attributes(title).core_word
+        def parsed() -> Iterator[Title]:
+            for title, word in words.items():
+                text = clean(title)
                 family = None if word is None else core_word_family(word)
-                head = head_tokens(tokens)
-                if word is None and len(head) > 1 and not is_ordinary(head[-1]):
-                    ends[head[-1].lower].add(head[0].lower)
-                    counts[head[-1].lower] += 1
-                    family = head[-1].lower
-                yield tokens, family
+                yield Title(text, tokenize(text), family)
 
-        brands = learn_brands(openings())
-        heads = [
-            word
-            for word, count in counts.items()
-            if count >= HEAD_TITLES and len(ends[word]) >= HEAD_OPENINGS and word not in brands
-        ]
-        return cls(brands, heads)
+        brands = learn_brands(parsed)
+        return cls(brands, _learn_heads((t for t, word in words.items() if word is None), brands))
 
     @classmethod
     def from_state(cls, state: bytes) -> Lexicon:
@@ -96,17 +86,16 @@ class Lexicon:
         text = clean(text)
         tokens = tokenize(text)
         parameters = find_parameters(text)
-        core = find_core_word(tokens, _covered(tokens, parameters), self._heads)
-        taken = _covered(tokens, parameters) | core.covers
+        taken = _covered(tokens, parameters)
         brand = self._brand(tokens, taken)
         if brand is not None:
             taken |= set(range(brand.start, brand.end))
-        jewelry = core.word is not None and core_word_family(core.word) in JEWELRY
-        materials = list(vocabulary().materials.find(tokens, taken))
-        if jewelry:
+        core = find_core_word(tokens, taken, self._heads)
+        taken |= core.covers
+        materials = list(vocabulary().materials.find(tokens, taken - core.modifiers))
+        taken |= {index for match in materials for index in range(match.start, match.end)}
+        if core.word is not None and core_word_family(core.word) in JEWELRY:
             materials += _precious(tokens, taken)
-        for match in materials:
-            taken |= set(range(match.start, match.end))
         colors = list(vocabulary().colors.find(tokens, taken))
         fields = {
             "core_word": core.word,
@@ -119,6 +108,26 @@ class Lexicon:
 
     def _brand(self, tokens: Sequence[Token], taken: set[int]) -> Match[str] | None:
         return next(self._brands.find(tokens, taken), None) or _maker(tokens, taken)
+
+
+def _learn_heads(titles: Iterable[str], brands: Mapping[str, str]) -> list[str]:
+    """Return dictionary words that end titles without a known core word, in several companies."""
+    from simplemma import is_known
+
+    names = {word for brand in brands for word in brand.split()}
+    ends: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for title in titles:
+        head = head_tokens(tokenize(clean(title)))
+        if len(head) > 1 and not is_ordinary(head[-1].lower) and head[-1].lower not in names:
+            ends[head[-1].lower][head[0].lower] += 1
+    return [
+        word
+        for word, openings in ends.items()
+        if openings.total() >= HEAD_TITLES
+        and len(openings) >= HEAD_OPENINGS
+        and is_known(word, lang="en")
+        and vocabulary().lists["promotion_words"].get((word,)) is None
+    ]
 
 
 def _maker(tokens: Sequence[Token], taken: set[int]) -> Match[str] | None:
@@ -135,7 +144,7 @@ def _maker(tokens: Sequence[Token], taken: set[int]) -> Match[str] | None:
 
 
 def _is_name(token: Token) -> bool:
-    return token.text[0].isupper() and not token.breaks and not is_ordinary(token)
+    return token.text[0].isupper() and not token.breaks and not is_ordinary(token.lower)
 
 
 def _covered(tokens: Sequence[Token], parameters: Sequence[Parameter]) -> set[int]:

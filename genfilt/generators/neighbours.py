@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from genfilt.generators.base import Caption, Failure
-from genfilt.generators.color_names import Shade, shades, spoken
+from genfilt.generators.color_names import Shade, in_metal, shades, spoken
 from genfilt.generators.features import features
 from genfilt.generators.groups import picture_groups
-from genfilt.generators.lexicon import Lexicon
-from genfilt.generators.parallel import ordered_map
+from genfilt.generators.lexicon import JEWELRY, Lexicon
+from genfilt.generators.parallel import ordered_map, single_threaded
 from genfilt.generators.picture import open_rgb
 from genfilt.generators.segmentation import Figure, Floats, segment
 from genfilt.generators.text import singular
@@ -42,7 +42,15 @@ RULES = "neighbours 1"  # changes with the rules, so that pictures are described
 SIDE = 160  # pixels of the longer side that is looked at
 REFERENCES = 20_000  # views that vote at most; mirror images are views where there is room
 SHARED = 20  # titles from which a picture says nothing of any (a logo, "no picture")
-CERTAIN = 0.4  # share of votes from which a caption names the type
+CERTAIN = 0.5  # share of votes from which a caption names the type
+METALS = {
+    "white": "silver",
+    "gray": "silver",
+    "yellow": "gold",
+    "orange": "gold",
+    "brown": "gold",
+    "pink": "rose gold",
+}
 
 
 class Neighbours:
@@ -86,7 +94,8 @@ class Neighbours:
         if len(set(kept)) < 2:
             return cls(None)
         numbers = np.array([groups[key] for key, _ in seen], dtype=np.int64)
-        return cls(fit_references([blocks for _, blocks in seen], kept, numbers, groups))
+        with single_threaded():
+            return cls(fit_references([blocks for _, blocks in seen], kept, numbers, groups))
 
     @classmethod
     def from_state(cls, state: bytes) -> Neighbours:
@@ -161,7 +170,10 @@ def _sample(words: dict[str, str]) -> dict[str, str]:
 
 
 def _sentence(found: Sequence[Shade], vote: Vote | None) -> str:
-    colors = " and ".join(spoken(found))
+    basics = spoken(found)
+    if vote is not None and vote.family in JEWELRY:
+        basics = in_metal(basics, METALS)
+    colors = " and ".join(basics)
     article = "an" if colors[0] in "aeiou" else "a"
     if vote is None:
         return f"{article} {colors} item"

@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
+from functools import lru_cache
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from genfilt.errors import GenfiltError
 
@@ -38,7 +40,9 @@ def ordered_map(
     workers = min(os.cpu_count() or 1, 8)
     if workers < 2 or len(files) < WORTHWHILE:
         for key, path in files.items():
-            yield key, function(key, path)
+            with single_threaded():
+                result = function(key, path)
+            yield key, result
         return
     pool = ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_install, initargs=(function,)
@@ -52,6 +56,18 @@ def ordered_map(
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def single_threaded() -> AbstractContextManager[object]:
+    """Hold BLAS to one thread: for matrices this small, handing them to more costs the time."""
+    return _blas().limit(limits=1, user_api="blas")  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _windowed(
@@ -74,4 +90,5 @@ def _install(function: Callable[[str, Path], object]) -> None:
 
 def _run(chunk: list[tuple[str, Path]]) -> list[tuple[str, R]]:
     assert _function is not None
-    return [(key, _function(key, path)) for key, path in chunk]  # type: ignore[misc]
+    with single_threaded():
+        return [(key, _function(key, path)) for key, path in chunk]  # type: ignore[misc]

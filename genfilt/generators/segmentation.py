@@ -19,6 +19,10 @@ PLAIN_SHARE = 0.5  # of the border that must have that colour
 SMALLEST = 0.05  # share of the largest piece below which a piece is dirt
 GAP = 0.004  # share of the picture from which a gap, as between arm and body, is background
 GAP_DISTANCE = 1.5  # mean CIELAB distance from the border's colour up to which it is one
+SHADOW_HEIGHT = 0.4  # of the foreground, from below, in which a cast shadow is looked for
+SHADOW_HUE = 4.0  # its largest distance from the background's hue
+SHADOW_DEPTH = 40.0  # and how much darker it can be, in CIELAB lightness
+SHADOW_SLOPE = 4.0  # change of lightness a pixel below which there is no edge
 SKIN_HUE = (27.0, 70.0)  # degrees in the CIELAB plane; skin of all tones lies within
 SKIN_CHROMA = (13.0, 42.0)
 SKIN_LIGHTNESS = (25.0, 88.0)
@@ -71,7 +75,28 @@ def _foreground(lab: Floats) -> Mask:
     means = np.bincount(pieces.ravel(), distance.ravel(), count + 1) / np.maximum(1, sizes)
     gaps = np.flatnonzero((sizes >= GAP * like.size) & (means <= GAP_DISTANCE))
     inside &= ~np.isin(pieces, gaps[gaps > 0])
+    inside &= ~_shadow(lab, np.median(border, axis=0), inside)
     return inside if inside.any() else np.ones(like.shape, dtype=bool)
+
+
+def _shadow(lab: Floats, ground: Floats, inside: Mask) -> Mask:
+    """What lies low, has the background's hue, fades gently and reaches the background."""
+    from scipy import ndimage
+
+    rows = np.flatnonzero(inside.any(axis=1))
+    if not len(rows):
+        return np.zeros_like(inside)
+    low = np.arange(len(inside)) > rows[0] + (1 - SHADOW_HEIGHT) * (rows[-1] - rows[0])
+    lightness = ndimage.gaussian_filter(lab[..., 0], 0.7)
+    slope = np.hypot(ndimage.sobel(lightness, 0), ndimage.sobel(lightness, 1)) / 8
+    soft = (
+        (np.square(lab[..., 1:] - ground[1:]).sum(axis=-1) < SHADOW_HUE**2)
+        & (lab[..., 0] > ground[0] - SHADOW_DEPTH)
+        & (slope < SHADOW_SLOPE)
+        & low[:, None]
+    )
+    reached: Mask = ndimage.binary_propagation(~inside, mask=~inside | soft)
+    return reached & inside
 
 
 def _large_pieces(mask: Mask) -> Mask:

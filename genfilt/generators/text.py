@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -60,6 +61,7 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(token.lower for token in tokenize(clean(text)))
 
 
+@lru_cache(maxsize=1 << 16)
 def singular(word: str) -> str:
     """Strip the regular English plural; both sides of a comparison go through it."""
     if len(word) > 4 and word.endswith("ies"):
@@ -90,6 +92,10 @@ class Phrases(Generic[T]):
         """Return what exactly these words stand for."""
         found = self._exact.get(tuple(key))
         return self._stems.get(_stems(key)) if found is None else found
+
+    def entries(self) -> Iterable[T]:
+        """Return all entries, in the order in which they were added."""
+        return self._exact.values()
 
     def find(self, tokens: Sequence[Token], without: Collection[int] = ()) -> Iterator[Match[T]]:
         """Yield the longest phrases from left to right; none overlaps another or spans a break.

@@ -151,8 +151,10 @@ def material_family(text: str) -> str | None:
 
 
 def canonical_parameter(text: str) -> str:
-    """Return a parameter in one form: "128 gb" and "128GB" are "128GB"; others collapse blanks."""
+    """Return a parameter in one form: "128 gb" and "128GB" are "128GB", "full hd" is "Full HD"."""
     text = clean(text)
+    if text.casefold() in vocabulary().parameter_words:
+        return vocabulary().parameter_words[text.casefold()]
     found = re.fullmatch(r"([\d.,/x× -]*\d)[\s-]*([^\d\s].*)", text)
     unit = vocabulary().units.get(found.group(2).casefold().strip()) if found else None
     if found is None or unit is None:

@@ -82,10 +82,11 @@ def _join(
     if device.type != "cpu":
         plan = make_plan(vectors, sides, least, levels=1)
         return blocks.coded_join(vectors, plan, threshold, device, memory)
-    from genfilt.kernels import cpu, native
+    from genfilt.kernels import cpu
+    from genfilt.kernels.instructions import multiplies_bytes
 
     plan = make_plan(vectors, sides, least, levels=cpu.LEVELS)
-    return cpu.scan_join(vectors, plan, threshold, memory, native.multiplies_bytes())
+    return cpu.scan_join(vectors, plan, threshold, memory, multiplies_bytes())
 
 
 def _checked(vectors: Vectors, side: str) -> Vectors:

@@ -10,9 +10,20 @@ from hypothesis import strategies as st
 
 from genfilt.errors import GenfiltError
 from genfilt.join import threshold_join
-from genfilt.kernels import blocks, cpu, native, plan
+from genfilt.kernels import blocks, cpu, plan
+from genfilt.kernels.instructions import multiplies_bytes
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_for_small_products():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 LENIENT = settings(
     deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -52,7 +63,7 @@ def ways(left, right, threshold, memory=1 << 24, known=None):
     made = plan.make_plan(vectors, sides, least, levels=3, known=known)
     yield "coded", blocks.coded_join(vectors, made, threshold, CPU, memory)
     yield "floats", cpu.scan_join(vectors, made, threshold, memory, False)
-    if native.multiplies_bytes():
+    if multiplies_bytes():
         yield "bytes", cpu.scan_join(vectors, made, threshold, memory, True)
 
 

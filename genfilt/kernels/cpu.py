@@ -12,10 +12,11 @@ import numpy.typing as npt
 import torch
 
 from genfilt.kernels import LANES, Batch, Vectors, native
-from genfilt.kernels.sketch import NEVER, Plan, as_tensor, encode
+from genfilt.kernels.instructions import BYTE_VECTORS, FLOAT_VECTORS, ROWS
+from genfilt.kernels.sketch import NEVER, Plan
 
 LEVELS = 3
-CHUNK = 8192  # rows coded at once
+CHUNK = 1024  # rows coded at once, no fewer than a tile has
 BLOCK = 1 << 18  # bytes of row codes in a task: they stay in the L2 cache
 PANELS = 1 << 12  # columns in a task
 
@@ -37,12 +38,12 @@ def scan_join(
     entry = 1 if bytes_ else 4
     rows = memory // 3 // (plan.stops[-1] * (2 + entry) + 64)
     capacity = min(1 << 18, memory // 6 // (24 * 2 * threads))
-    capacity = max(capacity, 2 * native.FOUND + 2 * native.ROWS * LANES * 4)
+    capacity = max(capacity, 2 * native.FOUND + 2 * ROWS * LANES * 4)
     with ThreadPoolExecutor(threads) as pool:
-        for first_left in range(0, len(vectors[0]), rows):
-            left = _pack(vectors[0], first_left, rows, plan, True, bytes_)
-            for first_right in range(0, len(vectors[1]), rows):
-                right = _pack(vectors[1], first_right, rows, plan, False, bytes_)
+        for a in range(0, len(vectors[0]), rows):
+            left = _pack(pool, vectors[0][a : a + rows], a, plan, True, bytes_)
+            for b in range(0, len(vectors[1]), rows):
+                right = _pack(pool, vectors[1][b : b + rows], b, plan, False, bytes_)
                 yield from _scan(pool, threads, (left, right), vectors, plan, threshold, capacity)
 
 
@@ -82,46 +83,67 @@ def _scan(
 
 def _tasks(left: Packed, right: Packed) -> Iterator[npt.NDArray[np.int64]]:
     """First row, tiles of rows, first panel, panels and tiles done, of every task."""
-    tiles, panels = len(left.codes) // native.ROWS, len(right.codes)
+    tiles, panels = len(left.codes) // ROWS, len(right.codes)
     columns = right.offsets.shape[1] // panels
-    tall = max(1, BLOCK // (native.ROWS * left.codes[0].nbytes))
+    tall = max(1, BLOCK // (ROWS * left.codes[0].nbytes))
     wide = max(1, PANELS // columns)
     for tile in range(0, tiles, tall):
         for panel in range(0, panels, wide):
             yield np.array(
-                [tile * native.ROWS, min(tall, tiles - tile), panel, min(wide, panels - panel), 0]
+                [tile * ROWS, min(tall, tiles - tile), panel, min(wide, panels - panel), 0]
             )
 
 
-def _pack(vectors: Vectors, first: int, rows: int, plan: Plan, left: bool, bytes_: bool) -> Packed:
-    stop = min(first + rows, len(vectors))
-    parts = [
-        encode(as_tensor(vectors[start : min(start + CHUNK, stop)]), plan, left)
-        for start in range(first, stop, CHUNK)
-    ]
-    order = torch.cat([part.groups for part in parts]).argsort(stable=True)
-    entries = torch.cat([part.entries for part in parts])[order]
-    offsets = torch.cat([part.offsets for part in parts], dim=1)[:, order]
-    offsets = offsets.diff(dim=0, prepend=torch.zeros_like(offsets[:1]))
-    vectors_wide = native.BYTE_VECTORS if bytes_ else native.FLOAT_VECTORS
-    unit = native.ROWS if left else vectors_wide * LANES
-    padding = -len(order) % unit
-    entries = torch.nn.functional.pad(entries, (0, 0, 0, padding))
-    offsets = torch.nn.functional.pad(offsets, (0, padding))
-    if padding:
-        offsets[0, -padding:] = NEVER
+def _encode(
+    pool: ThreadPoolExecutor, vectors: Vectors, plan: Plan, left: bool
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int32], npt.NDArray[np.int16]]:
+    """Entries (n, stops[-1]), offsets (levels, n) and nearest centres (n,) of all rows."""
+    count, width = vectors.shape
+    if count < ROWS:
+        vectors = np.pad(vectors, ((0, ROWS - count), (0, 0)))
+    basis, shift = (part.numpy() for part in plan.basis(left))
+    padding = -len(shift) % LANES
+    panels = np.pad(basis, ((0, 0), (0, padding))).reshape(width, -1, LANES).transpose(1, 0, 2)
+    start = np.pad(-shift, (0, padding)).reshape(-1, LANES)
+    centres = plan.centres.numpy()
+    half = -0.5 * np.square(centres).sum(1, keepdims=True)
+    rotation = (np.ascontiguousarray(panels), start, np.hstack([centres, half]).T.copy())
+    levels = (np.array(plan.known, np.int64), np.array(plan.stops, np.int64))
+    out = (
+        np.zeros((len(vectors), plan.stops[-1]), np.int8),
+        np.empty((len(plan.known), len(vectors)), np.int32),
+        np.empty(len(vectors), np.int16),
+    )
+    address, margins = vectors.ctypes.data, plan.margins(left)
+
+    def work(first: int) -> None:
+        rows = (address, width, first, min(first + CHUNK, len(vectors)))
+        native.encode(rows, rotation, levels, margins, left, out)
+
+    for _ in pool.map(work, range(0, len(vectors), CHUNK)):
+        pass
+    return out[0][:count], out[1][:, :count], out[2][:count]
+
+
+def _pack(
+    pool: ThreadPoolExecutor, vectors: Vectors, first: int, plan: Plan, left: bool, bytes_: bool
+) -> Packed:
+    """Code the rows and lay them out by nearest centre; first is the number of the first one."""
+    entries, offsets, groups = _encode(pool, vectors, plan, left)
+    order = groups.argsort(kind="stable")
+    columns = LANES * (BYTE_VECTORS if bytes_ else FLOAT_VECTORS)
+    padding = -len(order) % (ROWS if left else columns)
+    entries = np.concatenate([entries[order], np.zeros((padding, entries.shape[1]), np.int8)])
+    offsets = np.pad(offsets[:, order], ((0, 0), (0, padding)))
+    offsets[:, len(order) :] = NEVER
+    offsets[1:] -= offsets[:-1].copy()
     if left and bytes_:
         # the tile takes columns as unsigned bytes, code + 128
-        starts = (0, *plan.stops)
-        for level, stop_ in enumerate(plan.stops):
-            offsets[level] -= 128 * entries[:, starts[level] : stop_].sum(1, dtype=torch.int32)
-    if not bytes_:
-        entries = entries.float()
+        starts = np.array((0, *plan.stops[:-1]))
+        offsets -= 128 * np.add.reduceat(entries, starts, axis=1, dtype=np.int32).T
+    codes: npt.NDArray[np.generic] = entries if bytes_ else entries.astype(np.float32)
     if not left:
-        group = 4 if bytes_ else 1
-        entries = entries.view(-1, unit, entries.shape[1] // group, group).transpose(1, 2)
-        entries = entries.reshape(len(entries), -1, unit * group)
-        entries = entries ^ -128 if bytes_ else entries
-    return Packed(
-        entries.contiguous().numpy(), offsets.contiguous().numpy(), order.add_(first).numpy()
-    )
+        lanes = (entries ^ np.int8(-128)).view(np.int32) if bytes_ else codes
+        codes = lanes.reshape(-1, columns, lanes.shape[1]).transpose(0, 2, 1)
+    packed = np.ascontiguousarray(codes), np.ascontiguousarray(offsets)
+    return Packed(*packed, order.astype(np.int64) + first)

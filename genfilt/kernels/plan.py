@@ -95,7 +95,7 @@ def _step(x: torch.Tensor, known: Sequence[int], side: Side) -> float:
     largest = x[:, : known[-1]].abs().amax(1)
     residual = x[:, known[0] :].norm(dim=1).amax() / math.sqrt(SHARES)
     longest = max(float(largest.quantile(0.999)), float(residual))
-    return max(longest / 126, 2e-3 * side.length)
+    return float(np.float32(max(longest / 126, 2e-3 * side.length)))
 
 
 def _levels(

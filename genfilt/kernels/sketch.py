@@ -21,6 +21,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 
@@ -40,6 +41,20 @@ class Side:
     mean: torch.Tensor  # (D,) float32, any point near the middle
     length: float  # at least the length of every row
     spread: float  # at least the distance of every row from the mean
+
+
+class Margins(NamedTuple):
+    """What bounds the errors of one side's codes, in the units of its vectors."""
+
+    step: float
+    scale: float  # code units in one unit of a score
+    unit: float  # error of a float32 product, in units of the two lengths
+    rounding: float  # error of a rotated row, in units of the row's length plus its mean's
+    cushion: float  # added to a squared residual, in units of that length squared
+    partner: float  # at least the other side's coordinates, residuals and decoded coordinates
+    own: float  # length of this side's mean
+    other: float
+    constant: float  # what the whole bound adds, carried by the right side
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,40 @@ class Plan:
             last = known
         return tuple(stops[1:])
 
+    def margins(self, left: bool) -> Margins:
+        """The numbers that bound the errors of one side's codes."""
+        own, other = (self.left, self.right) if left else (self.right, self.left)
+        step, other_step = self.steps if left else self.steps[::-1]
+        width, count = self.directions.shape
+        unit = (width + 8) * UNIT
+        rounding = math.sqrt(count) * unit * 1.01
+        cushion = 3 * unit + 2.1 * rounding + self.defect
+        own_mean, other_mean = (float(side.mean.double().norm()) for side in (own, other))
+        partner = other.spread + 0.5 * other_step * math.sqrt(count)
+        partner += 2 * math.sqrt(cushion) * (other.length + other_mean)
+        constant = 0.0
+        if not left:
+            constant = self.defect * own.spread * other.spread - self.threshold
+            constant -= float(own.mean.double() @ other.mean.double())
+        return Margins(
+            step=step,
+            scale=1 / (step * other_step),
+            unit=unit,
+            rounding=rounding,
+            cushion=cushion,
+            partner=partner,
+            own=own_mean,
+            other=other_mean,
+            constant=constant,
+        )
+
+    def basis(self, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Directions and both means (D, k + 2), and what the own mean adds along the directions."""
+        own, other = (self.left, self.right) if left else (self.right, self.left)
+        shift = (own.mean.double() @ self.directions.double()).float()
+        columns = [self.directions, own.mean[:, None], other.mean[:, None]]
+        return torch.cat(columns, dim=1), torch.nn.functional.pad(shift, (0, 2))
+
     def to(self, device: torch.device) -> Plan:
         """The plan with its arrays on a device."""
         return replace(
@@ -82,7 +131,6 @@ class Codes:
 
     entries: torch.Tensor  # (n, stops[-1]) int8
     offsets: torch.Tensor  # (levels, n) int32
-    groups: torch.Tensor  # (n,) int16, the nearest centre
 
 
 @contextmanager
@@ -103,53 +151,34 @@ def as_tensor(vectors: Vectors) -> torch.Tensor:
 
 def encode(rows: torch.Tensor, plan: Plan, left: bool) -> Codes:
     """Code rows (n, D) float32 of one side of the plan."""
-    own, other = (plan.left, plan.right) if left else (plan.right, plan.left)
-    step, other_step = plan.steps if left else plan.steps[::-1]
-    width, count = plan.directions.shape
-    unit = (width + 8) * UNIT  # of a float32 product of this width, in units of the two lengths
-    rounding = math.sqrt(count) * unit * 1.01
-    cushion = 3 * unit + 2.1 * rounding + plan.defect
-    basis = torch.cat([plan.directions, own.mean[:, None], other.mean[:, None]], dim=1)
+    margins, count = plan.margins(left), plan.directions.shape[1]
+    basis, shift = plan.basis(left)
     with full_precision():
-        products = rows @ basis  # (n, k + 2)
-    square = torch.linalg.vecdot(rows, rows)
-    x = products[:, :count] - (own.mean.double() @ plan.directions.double()).float()
-    mean_length = float(own.mean.double().norm())
-    size = square.double().sqrt() * (1 + unit) + mean_length
-    centred = square.double() - 2 * products[:, count].double() + mean_length**2
-
-    code = (x / step).round_().clamp_(-LIMIT, LIMIT)
-    wrong = (code * step).sub_(x).square_()
-    x2 = x.square()
+        x = rows @ basis - shift  # (n, k + 2)
+    square = torch.linalg.vecdot(rows, rows).double()
+    size = square.sqrt() * (1 + margins.unit) + margins.own
+    centred = square - 2 * x[:, count].double() + margins.own**2
+    linear = x[:, count + 1].double() + 2 * margins.unit * size * margins.other
+    code = (x[:, :count] / margins.step).round_().clamp_(-LIMIT, LIMIT)
+    wrong = (code * margins.step).sub_(x[:, :count]).square_()
     entries = torch.zeros(len(rows), plan.stops[-1], dtype=torch.int8, device=rows.device)
-    # at least the length of the other side's coordinates, residual and decoded coordinates
-    partner = other.spread + 0.5 * other_step * math.sqrt(count)
-    partner += 2 * math.sqrt(cushion) * (other.length + float(other.mean.double().norm()))
-    linear = products[:, count + 1].double() + 2 * unit * size * other.mean.double().norm()
-    if not left:
-        linear += plan.defect * own.spread * other.spread - plan.threshold
-        linear -= own.mean.double() @ other.mean.double()
+    share_unit = margins.step * math.sqrt(SHARES)
     explained, error2 = torch.zeros_like(size), torch.zeros_like(size)
-    offsets, start, first, share = [], 0, 0, None
+    offsets, at, last, share = [], 0, 0, None
     for known, stop in zip(plan.known, plan.stops, strict=True):
-        explained = explained + x2[:, first:known].sum(1).double() * (1 - 1e-5)
-        error2 = error2 + wrong[:, first:known].sum(1).double() * (1 + 1e-5)
-        residual = ((centred - explained).clamp_min(0) + cushion * size.square()).sqrt()
-        entries[:, start : start + known - first] = code[:, first:known]
-        start += known - first
+        explained = explained + x[:, last:known].square().sum(1).double() * (1 - 1e-5)
+        error2 = error2 + wrong[:, last:known].sum(1).double() * (1 + 1e-5)
+        entries[:, at : at + known - last] = code[:, last:known]
+        at += known - last
         if share is not None:
-            entries[:, start : start + SHARES] = (-share if left else share)[:, None]
-            start += SHARES
-        share = (residual / (step * math.sqrt(SHARES)) + 1e-6).ceil().clamp_max(LIMIT)
-        over = (residual - LIMIT * step * math.sqrt(SHARES)).clamp_min(0)
-        entries[:, start : start + SHARES] = share[:, None]
-        error = error2.sqrt() + (rounding + 1e-6) * size + over
-        offsets.append(((linear + error * partner) / (step * other_step)).ceil() + 1)
-        start, first = stop, known
-    return Codes(entries, torch.stack(offsets).int(), _nearest(x, plan.centres))
-
-
-def _nearest(x: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
-    near = x[:, : centres.shape[1]] @ centres.T
-    near -= 0.5 * torch.linalg.vecdot(centres, centres)
-    return near.argmax(1).short()
+            entries[:, at : at + SHARES] = (-share if left else share)[:, None]
+            at += SHARES
+        residual = ((centred - explained).clamp_min(0) + margins.cushion * size.square()).sqrt()
+        share = (residual / share_unit + 1e-6).ceil().clamp_max(LIMIT)
+        entries[:, at : at + SHARES] = share[:, None]
+        error = error2.sqrt() + (margins.rounding + 1e-6) * size
+        error += (residual - LIMIT * share_unit).clamp_min(0)
+        bound = linear + error * margins.partner + margins.constant
+        offsets.append((bound * margins.scale).ceil() + 1)
+        at, last = stop, known
+    return Codes(entries, torch.stack(offsets).int())

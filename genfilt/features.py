@@ -17,7 +17,8 @@ Numbers = npt.NDArray[np.int64]
 # Brand, colour, material, core word, parameters, absent ones left out; no core word, the title.
 DESCRIBE = """
 CREATE OR REPLACE TEMP TABLE described AS
-SELECT p, CASE WHEN core_word IS NULL THEN title
+SELECT p, title AS written,
+       CASE WHEN core_word IS NULL THEN title
                ELSE concat_ws(' ', brand, color, material, core_word, model_parameters)
           END AS title_text,
        caption AS image_text
@@ -31,15 +32,15 @@ INSERT INTO features
 SELECT n.f, coalesce(titles.f, min(n.f) OVER (PARTITION BY n.title_text)),
        CASE WHEN n.image_text IS NOT NULL
             THEN coalesce(images.f, min(n.f) OVER (PARTITION BY n.image_text)) END,
-       n.title_text, n.image_text
+       n.title_text, n.image_text, n.written
 FROM (
-    SELECT title_text, image_text, last.f + row_number() OVER (ORDER BY min(p)) AS f
+    SELECT title_text, image_text, written, last.f + row_number() OVER (ORDER BY min(p)) AS f
     FROM described ANTI JOIN features known
-         ON known.title_text = described.title_text
+         ON known.written = described.written AND known.title_text = described.title_text
         AND known.image_text IS NOT DISTINCT FROM described.image_text,
          (SELECT greatest((SELECT coalesce(max(f), -1) FROM features),
                           (SELECT coalesce(max(joined_f), -1) FROM filters)) AS f) last
-    GROUP BY title_text, image_text, last.f
+    GROUP BY title_text, image_text, written, last.f
 ) n
 LEFT JOIN (SELECT title_text, min(f_title) AS f FROM features GROUP BY 1) titles
        ON titles.title_text = n.title_text
@@ -49,7 +50,7 @@ LEFT JOIN (SELECT image_text, min(f_image) AS f FROM features GROUP BY 1) images
 PLACE = """
 UPDATE product_no SET f = found.f
 FROM (SELECT p, features.f FROM described JOIN features
-      ON features.title_text = described.title_text
+      ON features.written = described.written AND features.title_text = described.title_text
      AND features.image_text IS NOT DISTINCT FROM described.image_text) found
 WHERE product_no.p = found.p AND product_no.f IS DISTINCT FROM found.f
 """
@@ -63,7 +64,10 @@ FORGET = (
 
 
 def number_features(store: Store) -> None:
-    """Give every distinct pair of feature texts its f, and every product the f of its texts.
+    """Give every distinct triple of texts its f, and every product the f of its texts.
+
+    They are the feature texts of title and picture, and the title as written, which the calibrated
+    rule reads: "Bella Tank" and "Atlas Tank" are both a "tank", and shoppers know which is whose.
 
     Texts and queries that nothing has any more are forgotten; their numbers are not given again.
     """

@@ -143,14 +143,15 @@ CREATE TABLE query_keys   (query_key VARCHAR PRIMARY KEY, q INTEGER NOT NULL);
 CREATE TABLE product_keys (title_key VARCHAR, image_key VARCHAR, p INTEGER NOT NULL,
                            PRIMARY KEY (title_key, image_key));
 
--- Distinct pairs of feature texts. f_title and f_image are the smallest f with the same title
--- text and the same picture text: what it_candidates pairs.
+-- Distinct triples of a title, its feature text and the picture's. f_title and f_image are the
+-- smallest f with the same title text and the same picture text: what it_candidates pairs.
 CREATE TABLE features (
     f          INTEGER PRIMARY KEY,
     f_title    INTEGER NOT NULL,
     f_image    INTEGER,            -- NULL where there is no caption
     title_text VARCHAR NOT NULL,
-    image_text VARCHAR
+    image_text VARCHAR,
+    written    VARCHAR NOT NULL DEFAULT ''  -- the title as it is written
 );
 
 CREATE TABLE qp_candidates (

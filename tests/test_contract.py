@@ -64,7 +64,7 @@ def database(tmp_path: Path) -> Path:
             store.rows("INSERT INTO queries VALUES (?, ?, ?)", [query_id, query, f"k{q}"])
             store.rows("INSERT INTO query_no VALUES (?, ?)", [query_id, q])
         for feature in FEATURES:
-            store.rows("INSERT INTO features VALUES (?, ?, ?, ?, ?)", list(feature))
+            store.rows("INSERT INTO features VALUES (?, ?, ?, ?, ?, ?)", [*feature, feature[3]])
         for query_id, name, split in CLICKS:
             store.rows("INSERT INTO clicks VALUES (?, ?, 1, ?)", [query_id, name, split])
         for query_id, name, label, split in LABELS:

@@ -17,18 +17,17 @@ BOUNDED = {"reassoc", "contract", "nsz"}  # sums of any order, whose worst error
 
 
 @njit(nogil=True, cache=True)
-def lengths(vectors, width, rows, mean, out):  # type: ignore[no-untyped-def]
-    """Largest squared length and distance from mean of rows (first, last), into out."""
+def lengths(vectors, width, rows, mean, mean2):  # type: ignore[no-untyped-def]
+    """Largest squared length and squared distance from mean of rows (first, last)."""
     longest = furthest = 0.0
     for row in range(rows[0], rows[1]):
         here = vectors + row * width * 4
         square = exact_score(here, here, width)
-        away = square - 2 * exact_score(here, mean.ctypes.data, width) + out[2]
-        longest, furthest = max(longest, square), max(furthest, away)
         if not np.isfinite(square):
-            longest = np.inf
-            break
-    out[0], out[1] = longest, furthest
+            return np.inf, np.inf
+        longest = max(longest, square)
+        furthest = max(furthest, square - 2.0 * exact_score(here, mean.ctypes.data, width) + mean2)
+    return longest, furthest
 
 
 @njit(nogil=True, cache=True, fastmath=BOUNDED)

@@ -8,14 +8,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 
-from genfilt.kernels import Vectors
-from genfilt.kernels.sketch import SHARES, Plan, Side, as_tensor, full_precision
+from genfilt.kernels import Vectors, native
+from genfilt.kernels.sketch import SHARES, Plan, Side, full_precision
 
-SAMPLE = 2048
+SAMPLE = 1024  # rows of each side
+PAIRED = 512  # of them, to count pairs
 CHOICES = (14, 22, 30, 46, 62, 94, 126, 190, 254, 382, 510, 766, 1022)
 # costs in cycles of one core, measured: a pair's product with one code entry, a level's own work
 # for a pair, an exact score, a row's product with one direction for each dimension
@@ -38,10 +40,10 @@ def make_plan(
     centred = [rows - side.mean for rows, side in zip(samples, sides, strict=True)]
     with full_precision():
         scatter = sum(
-            (part.T @ part).double() / max(len(part) * side.spread**2, 1e-300)
+            (part.T / max(len(part) * side.spread**2, 1e-30)) @ part
             for part, side in zip(centred, sides, strict=True)
         )
-        directions = torch.linalg.eigh(scatter).eigenvectors.flip(1).float()
+        directions = torch.linalg.eigh(scatter).eigenvectors.flip(1)
         x, y = (part @ directions for part in centred)
         linear = (samples[0] - sides[0].mean) @ sides[1].mean
         columns = samples[1] @ sides[0].mean
@@ -63,24 +65,25 @@ def make_plan(
     )
 
 
-def measure(vectors: Vectors, chunk: int = 8192) -> Side:
-    """Lengths and mean of one side; lengths are infinite where a row is not finite."""
+def measure(vectors: Vectors) -> Side:
+    """Mean and lengths of one side (C-contiguous); infinite lengths where a row is not finite."""
+    threads = torch.get_num_threads()
     mean = _sample(vectors).mean(0)
-    length2 = spread2 = 0.0
+    if not mean.isfinite().all():
+        return Side(len(vectors), mean, math.inf, math.inf)
+    address, width, middle = vectors.ctypes.data, vectors.shape[1], mean.numpy()
     mean2 = float(mean.double() @ mean.double())
-    with full_precision():
-        for start in range(0, len(vectors), chunk):
-            rows = as_tensor(vectors[start : start + chunk])
-            square = torch.linalg.vecdot(rows, rows).double()
-            away = square - 2 * (rows @ mean).double() + mean2
-            if not square.isfinite().all():
-                return Side(len(vectors), mean, math.inf, math.inf)
-            length2 = max(length2, float(square.max()))
-            spread2 = max(spread2, float(away.max()))
-    error = 4 * (vectors.shape[1] + 8) * 2.0**-24
-    length = math.sqrt(length2 * (1 + error))
-    spread = math.sqrt(max(spread2, 0) + error * (length + math.sqrt(mean2)) ** 2)
-    return Side(len(vectors), mean, length, spread)
+    share = -(-len(vectors) // threads)
+
+    def work(first: int) -> tuple[float, float]:
+        rows = (first, min(first + share, len(vectors)))
+        found: tuple[float, float] = native.lengths(address, width, rows, middle, mean2)
+        return found
+
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(work, range(0, len(vectors), share)))
+    length, spread = (math.sqrt(max(0.0, *part, 0.0)) for part in zip(*parts, strict=True))
+    return Side(len(vectors), mean, length * (1 + 1e-9), spread + 1e-7 * (length + mean2**0.5))
 
 
 def _sample(vectors: Vectors) -> torch.Tensor:
@@ -106,7 +109,7 @@ def _levels(
     most: int,
 ) -> tuple[int, ...]:
     """The levels with the least expected work, by the share of sampled pairs that passes each."""
-    x, y, rest = x[:1024], y[:1024], rest[:1024, :1024].clone()
+    x, y, rest = x[:PAIRED], y[:PAIRED], rest[:PAIRED, :PAIRED].clone()
     width = x.shape[1]
     choices = [known for known in CHOICES if known < width] + [width]
     passing, last = {}, 0

@@ -25,8 +25,6 @@ from typing import NamedTuple
 
 import torch
 
-from genfilt.kernels import Vectors
-
 LIMIT = 127  # of a code entry, a signed byte
 SHARES = 2  # entries that hold one residual, which can be the longest number of a row
 UNIT = 2.0**-24  # rounding of float32
@@ -142,11 +140,6 @@ def full_precision() -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
-
-
-def as_tensor(vectors: Vectors) -> torch.Tensor:
-    """The rows as a tensor, copied only where torch would warn that it could write to them."""
-    return torch.from_numpy(vectors) if vectors.flags.writeable else torch.tensor(vectors)
 
 
 def encode(rows: torch.Tensor, plan: Plan, left: bool) -> Codes:

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from trainer import cli_more
 from trainer.config import FitConfig, preset
 from trainer.errors import TrainerError, UsageError
 from trainer.progress import remark
@@ -25,6 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+cli_more.register(app)
 SOME_FAILED = 3
 
 

@@ -20,11 +20,16 @@ Form = Annotated[
     Literal["table", "json", "csv"], typer.Option("--format", help="How the answer is printed.")
 ]
 DEFAULT_DB = Path("artifacts/genfilt.duckdb")
+judge = typer.Typer(
+    help="Let people judge two models' best products, blind, as in the paper's Table 4.",
+    no_args_is_help=True,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the trainer's."""
     app.command()(export)
+    app.add_typer(judge, name="judge")
 
 
 def export(
@@ -59,6 +64,58 @@ def export(
             "their vectors are those of a white picture."
         )
         raise typer.Exit(SOME_FAILED)
+
+
+@judge.command("export")
+def judge_export(
+    first: Annotated[Path, typer.Argument(help="A model: a run's folder or an exported one.")],
+    second: Annotated[Path, typer.Argument(help="The model that it is compared with.")],
+    to: Annotated[
+        Path, typer.Option("--to", help="The sheet; its page and its key lie beside it.")
+    ] = Path("artifacts/judge.csv"),
+    split: Annotated[str, typer.Option(help="Whose queries: train, val or test.")] = "val",
+    queries: Annotated[int, typer.Option(help="How many queries, at most.")] = 50,
+    top: Annotated[int, typer.Option(help="Products of each model for each query.")] = 10,
+    seed: Annotated[int, typer.Option(help="Decides the queries and the order.")] = 0,
+    db: Db = DEFAULT_DB,
+    form: Form = "table",
+) -> None:
+    """Write each query's best products of two models as one sheet that does not say whose."""
+    from trainer.judge import Draw, export_sheet
+
+    made = export_sheet((first, second), db, to, Draw(split, queries, top, seed))
+    remark(f"Who judges must not see {made['key']}.")
+    _show([made], form)
+
+
+@judge.command("import")
+def judge_import(
+    sheets: Annotated[list[Path], typer.Argument(help="Filled sheets, one of each judge.")],
+    key: Annotated[Path, typer.Option(help="The key that was written with the sheet.")] = Path(
+        "artifacts/judge.key.json"
+    ),
+    form: Form = "table",
+) -> None:
+    """Say how the two models were judged, how sure that is, and how far the judges agree."""
+    from trainer.judge import Key
+    from trainer.judge_answers import summarize
+    from trainer.judge_sheet import read_sheet
+
+    answers = [answer for sheet in sheets for answer in read_sheet(sheet)]
+    found = summarize(Key.read(key), answers)
+    if form == "json":
+        _show([found], form)
+        return
+    _show(found["shares"], form)
+    names, judges = found["models"], ", ".join(found["judges"])
+    remark(f"first: {names['first']}; second: {names['second']}.")
+    remark(
+        f"{found['judged rows']} of {found['rows']} rows judged, "
+        f"{found['queries']} queries, by {judges}."
+    )
+    for pair in found["agreement"]:
+        kappa = "undefined" if pair["kappa"] is None else f"{pair['kappa']:.3f}"
+        remark(f"Agreement of {pair['judges']}: kappa {kappa} on {pair['rows']} rows.")
 
 
 def _show(rows: Sequence[Mapping[str, Any]], form: str) -> None:

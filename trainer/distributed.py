@@ -93,6 +93,6 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        summed = grad.contiguous()
+        summed = grad.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(summed)
         return summed[processes()[0]]

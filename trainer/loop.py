@@ -63,7 +63,7 @@ class Stage:
         torch.manual_seed(config.seed)
         self.config, self.source = config, source
         self.folder = checkpoint.stage_folder(out, config.stage)
-        self.accelerator = _accelerator(config)
+        self.accelerator = make_accelerator(config)
         self.model = QueryLife.build(config.model).to(self.accelerator.device)
         self.optimizer = build_optimizer(self.model, config)
         self.progress = Progress()
@@ -304,14 +304,17 @@ def fit(config: FitConfig, db: Path, out: Path, *, resume: bool = False) -> Summ
     return stage.train()
 
 
-def _accelerator(config: FitConfig) -> Accelerator:
+def make_accelerator(config: FitConfig) -> Accelerator:
+    """Return accelerate's view of devices and processes for a configuration."""
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
-    # Stages leave parts of the model out, so gradients of some weights never come.
-    several = DistributedDataParallelKwargs(find_unused_parameters=True)
-    precision = config.mixed_precision if torch.cuda.is_available() else "no"
+    # Where a part of the model is left out, gradients of its weights never come.
+    partly = config.stage == 1 or bool(config.without)
+    several = DistributedDataParallelKwargs(find_unused_parameters=partly)
+    cpu = not torch.cuda.is_available()
     return Accelerator(
-        mixed_precision=precision,
+        cpu=cpu,  # without it accelerate wraps no module for processes that share a CPU
+        mixed_precision="no" if cpu else config.mixed_precision,
         gradient_accumulation_steps=config.accumulation,
         kwargs_handlers=[several],
     )

@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -98,18 +97,26 @@ CONTENDERS: dict[str, Callable[[Vectors, Vectors, float], Pairs]] = {
 }
 
 
+def resident(field: str, reset: bool = False) -> float:
+    """Resident memory in MiB, now (VmRSS) or the peak since the last reset (VmHWM); Linux only."""
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[field].split()[0]) / 1024
+
+
 def worker(name: str, threshold: float, rows: int, out: Path) -> None:
     """One run in this process: times and peak memory as JSON, pairs beside it."""
     left, right = real() if not rows else look_alikes(rows, rows)
     join = CONTENDERS[name]
     join(left[:WARM], right[:WARM], threshold)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident("VmRSS", reset=True)
     wall, cpu = time.perf_counter(), time.process_time()
     i, j = join(left, right, threshold)
     result = {
         "wall": time.perf_counter() - wall,
         "cpu": time.process_time() - cpu,
-        "memory": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+        "memory": resident("VmHWM") - before,
         "pairs": len(i),
     }
     np.save(out.with_suffix(".npy"), np.sort(i * len(right) + j))

@@ -3,10 +3,12 @@
 A tile is ROWS rows against a panel of columns, kept in registers. Where the CPU multiplies bytes
 (AVX512_VNNI) codes stay bytes, four to a lane; elsewhere they become float32, in which the same
 integers and sums are exact. Both give the same survivors.
+
+numba keeps compiled code by the file of the loop that calls these: save native.py after a change.
 """
 
-# numba and llvmlite carry no types, and calls of compiled functions are not the Python ones
-# mypy: disable-error-code="import-untyped, no-untyped-call, call-arg, var-annotated"
+# numba and llvmlite carry no types
+# mypy: disable-error-code="import-untyped, no-untyped-call, attr-defined"
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -34,7 +36,9 @@ llvm.initialize_native_asmparser()
 
 
 def multiplies_bytes() -> bool:
-    """Whether this CPU has the byte products (AVX512_VNNI) that the faster tile is made of."""
+    """Whether code for this CPU may use the byte products (AVX512_VNNI) of the faster tile."""
+    if config.CPU_NAME is not None or config.CPU_FEATURES is not None:
+        return False  # numba was told to compile for another CPU
     features = llvm.get_host_cpu_features()
     return all(features.get(name, False) for name in ("avx512f", "avx512bw", "avx512vnni"))
 

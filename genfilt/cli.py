@@ -184,20 +184,27 @@ def _prices(words: str | None) -> tuple[float, float] | None:
 
 @app.command("filter")
 def filter_command(
-    sigma: Annotated[float, typer.Option(help="The threshold of a correction.")] = 0.9,
-    rule: Annotated[str, typer.Option(help="paper")] = "paper",
+    sigma: Annotated[
+        str, typer.Option(help="The threshold of a correction, or auto: what audit proposes.")
+    ] = "0.9",
+    rule: Annotated[
+        str, typer.Option(help="paper: a mean cosine; calibrated: a probability.")
+    ] = "paper",
     floor: Annotated[float | None, typer.Option(help="Store candidates from here on.")] = None,
     embedder: Annotated[
         str | None, typer.Option(help="A sentence-transformers folder or hub name.")
     ] = None,
     max_pairs: Annotated[int, typer.Option(help="Stop before storing more.", min=1)] = 100_000_000,
+    base_rate: Annotated[
+        float | None, typer.Option(help="Share of relevant pairs, where you know it.")
+    ] = None,
     db: Db = DEFAULT_DB,
 ) -> None:
-    """Write every pair whose similarity reaches sigma into the correction tables."""
+    """Write every pair whose score reaches sigma into the correction tables."""
     from genfilt.correct import Settings, filter_pairs
     from genfilt.embed import Embedder
 
-    settings = Settings(sigma, floor, rule, max_pairs)
+    settings = Settings(_sigma(sigma), floor, rule, max_pairs, base_rate)
     with recorded(db, "filter", settings=settings, embedder=embedder) as (store, counts):
         made = filter_pairs(store, settings, Embedder(embedder))
         counts["query-product candidates"] = made.qp_candidates
@@ -208,6 +215,15 @@ def filter_command(
         counts["image-title corrections"] = store.scalar(
             "SELECT count(*) FROM image_title_corrections"
         )
+
+
+def _sigma(word: str) -> float | None:
+    if word == "auto":
+        return None
+    try:
+        return float(word)
+    except ValueError:
+        raise UsageError(f"--sigma {word} is no number; give 0.9, say, or auto.") from None
 
 
 answers.register(app)
@@ -225,7 +241,17 @@ def main() -> None:
         say(f"genfilt: {error}")
         sys.exit(1)
     except (OSError, duckdb.Error) as error:
-        if getattr(error, "errno", None) != errno.ENOSPC and "No space left" not in str(error):
+        if not _is_full(error):
             raise
-        say("genfilt: The disk is full; free some space and run the command again.")
+        say(
+            f"genfilt: The disk is full, or a limit on file sizes is reached ({error}); free some "
+            f"space and run the command again. What was finished is kept."
+        )
         sys.exit(1)
+
+
+def _is_full(error: Exception) -> bool:
+    """Tell whether something could not be written for want of room; DuckDB says it in words."""
+    numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    words = [os.strerror(number) for number in numbers]
+    return getattr(error, "errno", None) in numbers or any(word in str(error) for word in words)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
+import duckdb
 import typer
 
 from genfilt.output import Format
@@ -34,7 +35,8 @@ def recorded(db: Path, command: str, **config: Any) -> Iterator[tuple[Store, dic
         try:
             yield store, counts
         except BaseException as error:
-            store.finish_run(run_id, "failed", {"error": str(error)})
+            with suppress(duckdb.Error):  # on a full disk this cannot be written either
+                store.finish_run(run_id, "failed", {"error": str(error)})
             raise
         store.finish_run(run_id, "done", counts)
         say(_summary(counts))

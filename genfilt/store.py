@@ -90,7 +90,8 @@ class Store:
         try:
             yield
         except BaseException:
-            self.connection.execute("ROLLBACK")
+            with suppress(duckdb.Error):  # after a failed write there is nothing to roll back
+                self.connection.execute("ROLLBACK")
             raise
         self.connection.execute("COMMIT")
 
@@ -134,17 +135,22 @@ class Store:
     ) -> None:
         """Write down the items that failed; one that failed before counts one attempt more."""
         last = dict(failures)
-        if not last:
-            return
-        self.connection.executemany(
-            "INSERT INTO failures VALUES (?, ?, ?, ?, ?, 1, ?) ON CONFLICT DO UPDATE SET "
-            "reason = excluded.reason, detail = excluded.detail, last_at = excluded.last_at, "
-            "attempts = attempts + 1",
-            [
-                (step, key, generator, failure.reason, failure.detail, now())
-                for key, failure in last.items()
-            ],
+        rows = pa.table(
+            {
+                "item_key": list(last),
+                "reason": [failure.reason for failure in last.values()],
+                "detail": [failure.detail for failure in last.values()],
+            }
         )
+        if rows.num_rows == 0:
+            return
+        with self.registered("failed", rows):
+            self.connection.execute(
+                "INSERT INTO failures SELECT ?, item_key, ?, reason, detail, 1, ? FROM failed "
+                "ON CONFLICT DO UPDATE SET reason = excluded.reason, detail = excluded.detail, "
+                "last_at = excluded.last_at, attempts = attempts + 1",
+                [step, generator, now()],
+            )
 
     def meta(self, name: str) -> str | None:
         """Return a value of the meta table, None where it is not set."""
@@ -157,6 +163,8 @@ class Store:
 
     def start_run(self, command: str, config: Mapping[str, object]) -> int:
         """Write down that a command started, with its options and versions; return its number."""
+        # One process writes at a time: whatever else still runs was killed.
+        self.connection.execute("UPDATE runs SET status = 'interrupted' WHERE status = 'running'")
         run_id = int(self.scalar("SELECT coalesce(max(run_id), 0) + 1 FROM runs"))
         self.connection.execute(
             "INSERT INTO runs VALUES (?, ?, ?, ?, ?, NULL, 'running', NULL)",

@@ -45,7 +45,9 @@ def fit_basis(features: Floats, lengths: npt.NDArray[np.int64]) -> Basis:
         block = features[:, start : start + length] - center[start : start + length]
         spread = np.sqrt(np.square(block).sum(axis=1).mean()) or 1.0
         values, vectors = np.linalg.eigh((block.T @ block).astype(np.float64))
-        kept = min(BLOCK_COMPONENTS, int((values > 1e-9 * max(1e-30, values[-1])).sum()))
+        # One direction at least: in a small catalogue all pictures may look alike.
+        some = int((values > 1e-9 * max(1e-30, values[-1])).sum())
+        kept = min(BLOCK_COMPONENTS, max(1, some))
         full = np.zeros((features.shape[1], kept), dtype=np.float32)
         full[start : start + length] = (_signed(vectors[:, ::-1][:, :kept]) / spread).astype(
             np.float32

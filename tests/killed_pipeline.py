@@ -1,0 +1,24 @@
+"""The main job as a process that a test may kill: whatever is slow to import is imported here.
+
+The server that forks the processes loads this module once.
+"""
+
+from __future__ import annotations
+
+import sentence_transformers  # noqa: F401
+import torch  # noqa: F401
+
+import genfilt.embed
+import genfilt.kernels
+import genfilt.step
+from genfilt.cli import app
+from genfilt.generators import fitted  # noqa: F401
+
+
+def run(db: str, shop: dict[str, str]) -> None:
+    """Ingest, extract and filter, writing so often that a kill finds something half done."""
+    genfilt.step.ROWS_PER_WRITE = 4
+    genfilt.embed.TEXTS_PER_WRITE = 8
+    files = [word for name, path in shop.items() for word in (f"--{name}", path)]
+    for words in (["ingest", *files], ["extract"], ["filter", "--sigma", "0.6"]):
+        app([*words, "--db", db], standalone_mode=False)

@@ -107,6 +107,8 @@ class Flight(Generic[Item, Result]):
         self._results: queue.SimpleQueue[tuple[str, Result | Failure] | None] = queue.SimpleQueue()
         self._flying = 0
         self._feeding = True  # while items wait to be sent
+        self._landed = asyncio.Event()  # a request has ended, well or not
+        self._ending = asyncio.Event()  # nothing more is asked
         self._last_answer = 0.0
         self._fault: BaseException | None = None
 
@@ -135,30 +137,51 @@ class Flight(Generic[Item, Result]):
         except asyncio.CancelledError:
             pass
         except BaseException as fault:
-            self._fault = _first(fault)
+            self._fault = fault
         finally:
+            loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
             self._results.put(None)
 
     async def _main(self, items: Mapping[str, Item]) -> None:
         self._last_answer = time.monotonic()
-        room = asyncio.Event()
-
-        async def fly(key: str, item: Item) -> None:
+        flights: set[asyncio.Task[None]] = set()
+        async with self._connect() as ask:
             try:
-                self._results.put((key, await self._insist(ask, item)))
+                await self._feed(ask, items, flights)
             finally:
-                self._flying -= 1
-                room.set()
+                self._ending.set()
+                await _land(flights)
 
-        async with self._connect() as ask, asyncio.TaskGroup() as group:
-            for key, item in items.items():
-                while self._flying >= self._window.size:
-                    room.clear()
-                    await room.wait()
-                self._flying += 1
-                group.create_task(fly(key, item))
-            self._feeding = False
+    async def _feed(
+        self, ask: Ask[Item, Result], items: Mapping[str, Item], flights: set[asyncio.Task[None]]
+    ) -> None:
+        """Send each item when there is room and wait for the last; the first fault ends it."""
+        for key, item in items.items():
+            while self._flying >= self._window.size:
+                await self._landing()
+            self._flying += 1
+            flight = asyncio.create_task(self._fly(ask, key, item))
+            flights.add(flight)
+            flight.add_done_callback(flights.discard)
+        self._feeding = False
+        while self._flying:
+            await self._landing()
+
+    async def _landing(self) -> None:
+        self._landed.clear()
+        await self._landed.wait()
+        if self._fault is not None:
+            raise self._fault
+
+    async def _fly(self, ask: Ask[Item, Result], key: str, item: Item) -> None:
+        try:
+            self._results.put((key, await self._insist(ask, item)))
+        except Exception as fault:
+            self._fault = self._fault or fault
+        finally:
+            self._flying -= 1
+            self._landed.set()
 
     async def _insist(self, ask: Ask[Item, Result], item: Item) -> Result | Failure:
         spent, attempt = 0, 0
@@ -172,7 +195,10 @@ class Flight(Generic[Item, Result]):
                 spent += busy.weight
                 if spent >= self._patience.attempts:
                     return Failure("server could not answer", str(busy))
-                await asyncio.sleep(self._patience.pause(attempt, busy.retry_after))
+                pause = self._patience.pause(attempt, busy.retry_after)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ending.wait(), pause)
+                    raise
                 attempt += 1
             else:
                 self._last_answer = time.monotonic()
@@ -189,8 +215,14 @@ class Flight(Generic[Item, Result]):
             )
 
 
-def _first(fault: BaseException) -> BaseException:
-    """Return the fault that began it, out of the group in which asyncio hands it on."""
-    while isinstance(fault, BaseExceptionGroup):
-        fault = fault.exceptions[0]
-    return fault
+async def _land(flights: set[asyncio.Task[None]]) -> None:
+    """End what is still in flight.
+
+    A request that is cancelled while it connects would leave its socket open; so each is given the
+    moment that connecting takes.
+    """
+    if flights:
+        _, late = await asyncio.wait(flights, timeout=1.0)
+        for flight in late:
+            flight.cancel()
+        await asyncio.gather(*late, return_exceptions=True)

@@ -63,7 +63,7 @@ class ChatServer:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
         timeout = httpx.Timeout(self._timeout, connect=10.0, pool=None)
         async with httpx.AsyncClient(
-            limits=limits, timeout=timeout, headers=_headers(), trust_env=_remote(self.url)
+            limits=limits, timeout=timeout, **_options(self.url)
         ) as client:
             yield Chat(self, client)
 
@@ -100,9 +100,7 @@ class ChatServer:
 
     def _only_model(self) -> str:
         try:
-            response = httpx.get(
-                f"{self.url}/models", headers=_headers(), timeout=20, trust_env=_remote(self.url)
-            )
+            response = httpx.get(f"{self.url}/models", timeout=20, **_options(self.url))
             served = [str(card["id"]) for card in response.raise_for_status().json()["data"]]
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise GenfiltError(
@@ -200,9 +198,14 @@ def _retry_after(response: httpx.Response) -> float:
         return 0.0
 
 
-def _headers() -> dict[str, str]:
+def _options(url: str) -> dict[str, Any]:
+    """Return what every client of a server needs: the key, and proxies unless it is on loopback."""
     key = os.environ.get(KEY_VARIABLE)
-    return {"Authorization": f"Bearer {key}"} if key else {}
+    return {
+        "headers": {"Authorization": f"Bearer {key}"} if key else {},
+        "trust_env": urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1"),
+        "verify": urlsplit(url).scheme == "https",  # plain http need not load the certificates
+    }
 
 
 def _base(url: str) -> str:
@@ -210,8 +213,3 @@ def _base(url: str) -> str:
     if urlsplit(base).scheme not in ("http", "https"):
         raise GenfiltError(f"{url} is no server URL; write it as http://HOST:PORT.")
     return base if base.endswith("/v1") else f"{base}/v1"
-
-
-def _remote(url: str) -> bool:
-    """Whether proxies of the environment may stand between us and the server."""
-    return urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1")

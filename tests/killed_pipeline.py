@@ -6,7 +6,7 @@ The server that forks the processes loads this module once.
 from __future__ import annotations
 
 import sentence_transformers  # noqa: F401
-import torch  # noqa: F401
+import torch
 
 import genfilt.embed
 import genfilt.kernels
@@ -17,6 +17,7 @@ from genfilt.generators import fitted  # noqa: F401
 
 def run(db: str, shop: dict[str, str]) -> None:
     """Ingest, extract and filter, writing so often that a kill finds something half done."""
+    torch.set_num_threads(1)  # two would spin for each other wherever cores are shared
     genfilt.step.ROWS_PER_WRITE = 4
     genfilt.embed.TEXTS_PER_WRITE = 8
     files = [word for name, path in shop.items() for word in (f"--{name}", path)]

@@ -18,6 +18,7 @@ from tests import killed_pipeline
 from tests.shop_files import draw, write_csv
 
 KILLS = 20
+KILLS_A_DATABASE = 4
 PATIENCE = 300  # seconds until a run counts as hung
 
 TITLES = ("Acme {} Hoodie", "Borel {} Mug", "Corvo {} Kettle 2 L", "Acme {} Cotton Shirt")
@@ -125,21 +126,18 @@ def test_a_killed_run_is_taken_up_where_it_was(
     assert len(whole["captions"]) == 19
     assert len(whole["failures"]) == 1
     assert whole["positives"]
-    killed = databases = 0
-    while killed < KILLS and databases < KILLS:
-        db = tmp_path / f"killed{databases}.duckdb"
-        databases += 1
+    killed = 0
+    for number in range(KILLS // KILLS_A_DATABASE):
+        db = tmp_path / f"killed{number}.duckdb"
         finished: dict[str, list[Any]] = {name: [] for name in FINISHED}
-        going = True
-        while going and killed < KILLS:
-            going = kill_after(processes, db, shop, length * rng.random())
-            killed += going
+        for place in range(KILLS_A_DATABASE):
+            # What was finished is not done again, so there is less and less time to kill in.
+            killed += kill_after(processes, db, shop, length * rng.random() / (1 + place))
             now = told(db, FINISHED)
             for name, rows in finished.items():
                 assert set(rows) <= set(now[name]), name  # done once, with the time it was done
             finished = now
-        if going:
-            undisturbed(processes, db, shop)
+        undisturbed(processes, db, shop)
         assert told(db, RESULT) == whole
         last = told(db, FINISHED)
         for name, rows in finished.items():

@@ -63,9 +63,19 @@ def audit(
             say(str(reviewed))
         number_features(store)
         corpus = load_corpus(store, Embedder(embedder))
-        found = run(
-            store, corpus, split=split, target_precision=target_precision, base_rate=base_rate
-        )
+        rule = store.scalar("SELECT rule FROM filters WHERE current")
+        if rule == "calibrated" and split == "train":
+            from genfilt.audit_calibrated import audit_calibrated
+
+            found = audit_calibrated(
+                *(store, corpus, Embedder(embedder)),
+                target_precision=target_precision,
+                base_rate=base_rate,
+            )
+        else:
+            found = run(
+                store, corpus, split=split, target_precision=target_precision, base_rate=base_rate
+            )
     if form is Format.json:
         show_one({**found, "reviewed": None if reviewed is None else asdict(reviewed)})
         return

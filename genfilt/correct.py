@@ -7,7 +7,8 @@ GenFilt scores a query and a product by the mean of q.i and q.t, and a picture a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,13 @@ from genfilt.features import TEMPLATE, number_features
 from genfilt.join import threshold_join
 from genfilt.store import Store, now
 
+if TYPE_CHECKING:
+    from genfilt.calibrated import Scorer
+
+RULES = ("paper", "calibrated")
 MAX_PAIRS = 100_000_000
+IMAGE_TITLE_SIGMA = 0.9  # the paper's, for i.t under a rule whose sigma is no cosine
+AUTO_PRECISION = 0.95
 PAIRS_AT_A_TIME = 65_536  # bounds the vectors gathered to score survivors
 ROWS_PER_WRITE = 1 << 18
 
@@ -41,18 +48,29 @@ class Settings:
     """What decides a filter's result, beside the data.
 
     Attributes:
-        sigma: the threshold that makes a candidate a correction, in [-1, 1].
+        sigma: the threshold that makes a candidate a correction: a cosine in [-1, 1], or under the
+            calibrated rule a probability; None for the one that audit proposes.
         floor: the lowest score that is stored; None for sigma.
-        rule: "paper".
+        rule: "paper" or "calibrated".
         max_pairs: stop before more candidates than this are stored.
+        base_rate: share of relevant pairs, where it is known, for the calibrated rule.
     """
 
-    sigma: float = 0.9
+    sigma: float | None = 0.9
     floor: float | None = None
     rule: str = "paper"
     max_pairs: int = MAX_PAIRS
+    base_rate: float | None = None
 
     def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise UsageError(f"--rule {self.rule} is unknown; give one of {', '.join(RULES)}.")
+        if self.base_rate is not None and not 0 < self.base_rate < 1:
+            raise UsageError(f"--base-rate {self.base_rate} is no share; give 0.001, say.")
+        if self.sigma is None:
+            return
+        if self.rule == "calibrated" and not 0 < self.sigma < 1:
+            raise UsageError(f"--sigma {self.sigma} is no probability; give 0.9, say, or auto.")
         if not -1 <= self.sigma <= 1:
             raise UsageError(f"--sigma {self.sigma} is no cosine; give a number from -1 to 1.")
         if self.lowest > self.sigma:
@@ -62,7 +80,8 @@ class Settings:
 
     @property
     def lowest(self) -> float:
-        """The floor that holds."""
+        """The floor that holds once sigma is known."""
+        assert self.sigma is not None
         return self.sigma if self.floor is None else self.floor
 
 
@@ -99,14 +118,25 @@ def filter_pairs(store: Store, settings: Settings, embedder: Embedder) -> Correc
     generators = _generators(store)
     number_features(store)
     corpus = load_corpus(store, embedder)
+    scorer: Scorer | None = None
+    if settings.rule == "calibrated":
+        settings, scorer = _calibrated(store, corpus, settings, embedder)
+    elif settings.sigma is None:
+        settings = replace(settings, sigma=_paper_sigma(store, corpus))
     with store.transaction():
-        since = _same_filter(store, settings, embedder, generators)
-        since = since or _new_filter(store, settings, embedder, generators)
+        # A calibrated fit reads the whole log, so it joins anew.
+        since = None if scorer else _same_filter(store, settings, embedder, generators)
+        since = since or _new_filter(store, settings, embedder, generators, scorer)
         for sql in FORGET:
             store.connection.execute(sql)
         writer = _Writer(store, since.filter_id, settings.max_pairs)
-        writer.write("qp_candidates", _query_candidates(corpus, settings.lowest, since))
-        writer.write("it_candidates", _title_candidates(corpus, settings.lowest, since))
+        if scorer is None:
+            writer.write("qp_candidates", _query_candidates(corpus, settings.lowest, since))
+            writer.write("it_candidates", _title_candidates(corpus, settings.lowest, since))
+        else:
+            writer.write("qp_candidates", scorer.tables(settings.lowest))
+            floor = max(settings.lowest, IMAGE_TITLE_SIGMA)
+            writer.write("it_candidates", _title_candidates(corpus, floor, since))
         store.connection.execute(
             "UPDATE filters SET joined_q = ?, joined_f = ? WHERE filter_id = ?",
             [max(corpus.last_q, since.q), max(corpus.last_f, since.f), since.filter_id],
@@ -134,6 +164,34 @@ def _generators(store: Store) -> tuple[str, str]:
     return llm, captioner
 
 
+def _calibrated(
+    store: Store, corpus: Corpus, settings: Settings, embedder: Embedder
+) -> tuple[Settings, Scorer]:
+    """Fit the calibrated rule, and choose sigma where none is given."""
+    from genfilt.audit_calibrated import suggested_sigma
+    from genfilt.calibrated import Scorer, fit_scene
+    from genfilt.scene import load_scene
+
+    scene = load_scene(store, corpus, embedder)
+    fit = fit_scene(scene, base_rate=settings.base_rate)
+    if settings.sigma is None:
+        settings = replace(settings, sigma=suggested_sigma(fit, AUTO_PRECISION))
+    return settings, Scorer(fit.calibration, scene)
+
+
+def _paper_sigma(store: Store, corpus: Corpus) -> float:
+    """Return the sigma that audit proposes for the paper's rule."""
+    from genfilt.audit import audit
+
+    sigma = audit(store, corpus, target_precision=AUTO_PRECISION)["best"]["sigma"]
+    if sigma is None:
+        raise GenfiltError(
+            f"No sigma of the paper's rule reaches a precision of {AUTO_PRECISION} on the train "
+            f"labels; give --sigma yourself, or --rule calibrated."
+        )
+    return float(sigma)
+
+
 def _same_filter(
     store: Store, settings: Settings, embedder: Embedder, generators: tuple[str, str]
 ) -> Watermark | None:
@@ -148,7 +206,11 @@ def _same_filter(
 
 
 def _new_filter(
-    store: Store, settings: Settings, embedder: Embedder, generators: tuple[str, str]
+    store: Store,
+    settings: Settings,
+    embedder: Embedder,
+    generators: tuple[str, str],
+    scorer: Scorer | None,
 ) -> Watermark:
     """Start a filter that has joined nothing, in the place of the current one."""
     filter_id = int(store.scalar("SELECT coalesce(max(filter_id), 0) + 1 FROM filters"))
@@ -156,10 +218,10 @@ def _new_filter(
     store.connection.execute("DELETE FROM qp_candidates")
     store.connection.execute("DELETE FROM it_candidates")
     store.connection.execute(
-        "INSERT INTO filters VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, true, -1, -1)",
+        "INSERT INTO filters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, true, -1, -1)",
         [
             *(filter_id, settings.rule, settings.sigma, settings.lowest, embedder.name),
-            *(*generators, TEMPLATE, now()),
+            *(*generators, TEMPLATE, scorer and scorer.calibration.to_json(), now()),
         ],
     )
     return Watermark(filter_id, -1, -1)

@@ -1,0 +1,297 @@
+"""Calibrated scores: sigma as the probability that a pair is relevant.
+
+One linear score, fitted on train clicks and labels, and one monotone map from score to probability:
+
+    score(q, f) = b + w1 q.i + w2 q.t + w3 i.t + sum over the values v that q asks for of s(f, v)
+
+s(f, v) is a raise where the product confirms v, a fine where it contradicts it, and where it is
+silent what the log has taught: which titles get clicked for "women's". All of it is one inner
+product, [q, 1, asked] . [w1 i + w2 t, w3 i.t + b, s], so the threshold join stays exact.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from genfilt.errors import GenfiltError
+from genfilt.facts import Asked
+from genfilt.teaching import FOLDS, Floats, Matrix, Rows, taught_scores
+
+COLUMNS = 256  # coordinates for asked values, the most frequent ones first
+SHARED = 64  # of them, the last ones, that rare values share
+PAIRS_AT_A_TIME = 32_768
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Queries as the rule sees them."""
+
+    vectors: Matrix  # (Q, D), unit rows
+    asked: Matrix  # (Q, V), for each asked value its share among those of its family
+
+
+@dataclass(frozen=True)
+class Products:
+    """Products as the rule sees them."""
+
+    image: Matrix  # (F, D), unit rows
+    title: Matrix  # (F, D), of the title's feature text
+    whole: Matrix  # (F, D), of the title as written
+    fold: Rows  # (F,) from the title's content: each title is told only by those of other folds
+    verdict: npt.NDArray[np.int8]  # (2, F, V), agreement.verdicts: of the title, of the picture
+    history: Floats  # (F, V), teaching.history
+
+
+@dataclass(frozen=True)
+class Weight:
+    """What one family of attributes adds to the score.
+
+    Attributes:
+        named: where the query asks for it, whatever the product says.
+        confirm: where the title, where the picture confirms it.
+        contradict: where the title, where the picture contradicts it, never above 0.
+        history: times what the log says of this very product, where its texts are silent.
+        taught: times what the log says of such titles, where it is silent about the product too.
+        vetoes: whether the title's, the picture's contradiction rules a pair out where the other
+            does not confirm.
+    """
+
+    named: float = 0.0
+    confirm: tuple[float, float] = (0.0, 0.0)
+    contradict: tuple[float, float] = (0.0, 0.0)
+    history: float = 0.0
+    taught: float = 0.0
+    vetoes: tuple[bool, bool] = (False, False)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A fitted rule; everything that scoring needs beside the vectors and the verdicts.
+
+    Attributes:
+        made_for: embedder, generators, template and data that it was fitted with.
+        linear: (4,) w1, w2, w3 and b.
+        families: the weights of each family of attributes.
+        taught: (family, value) -> (FOLDS, D + 1) directions in title space and their offsets.
+        scores, probabilities: (N,) knots of the monotone map, both ascending.
+        base_rate: estimated share of relevant pairs among all train pairs.
+        method: what the base rate rests on.
+    """
+
+    made_for: dict[str, str]
+    linear: Floats
+    families: dict[str, Weight]
+    taught: dict[Asked, Matrix]
+    scores: Floats
+    probabilities: Floats
+    base_rate: float
+    method: str
+
+    def to_json(self) -> str:
+        """Return the fit as text, the same for equal fits."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "made_for": self.made_for,
+                "linear": self.linear.tolist(),
+                "families": {name: asdict(weight) for name, weight in self.families.items()},
+                "taught": [[*key, _packed(row)] for key, row in sorted(self.taught.items())],
+                "scores": self.scores.tolist(),
+                "probabilities": self.probabilities.tolist(),
+                "base_rate": self.base_rate,
+                "method": self.method,
+            },
+            sort_keys=True,
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Calibration:
+        """Rebuild a fit from `to_json`.
+
+        Raises:
+            GenfiltError: the text is no calibration of this version.
+        """
+        try:
+            found = json.loads(text)
+            if found["format"] != FORMAT:
+                raise ValueError(f"format {found['format']}")
+            return cls(
+                made_for=found["made_for"],
+                linear=np.array(found["linear"], dtype=np.float64),
+                families={name: _weight(**row) for name, row in found["families"].items()},
+                taught={(family, value): _unpacked(row) for family, value, row in found["taught"]},
+                scores=np.array(found["scores"], dtype=np.float64),
+                probabilities=np.array(found["probabilities"], dtype=np.float64),
+                base_rate=float(found["base_rate"]),
+                method=found["method"],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise GenfiltError(
+                f"The stored calibration cannot be read ({error}); fit it again with "
+                "genfilt filter --rule calibrated."
+            ) from error
+
+    def check(self, made_for: dict[str, str]) -> None:
+        """Refuse a fit made for another embedder, generator, template or other data.
+
+        Raises:
+            GenfiltError: naming the first difference.
+        """
+        for name, value in made_for.items():
+            if self.made_for.get(name) != value:
+                raise GenfiltError(
+                    f"The calibration was fitted for {name} {self.made_for.get(name)}, not "
+                    f"{value}; fit it again with genfilt filter --rule calibrated."
+                )
+
+
+def probability(calibration: Calibration, scores: Floats) -> Floats:
+    """Return the estimated probability of relevance for linear scores of any shape."""
+    return np.interp(scores, calibration.scores, calibration.probabilities)
+
+
+def score_threshold(calibration: Calibration, sigma: float) -> float:
+    """Return the linear score from which on the probability is at least sigma.
+
+    Infinity where no pair can reach it.
+    """
+    scores, levels = calibration.scores, calibration.probabilities
+    if sigma > levels[-1]:
+        return float("inf")
+    at = int(np.searchsorted(levels, sigma))  # the first knot that reaches sigma
+    if at == 0:
+        return float("-inf")
+    share = (sigma - levels[at - 1]) / (levels[at] - levels[at - 1])
+    return float(scores[at - 1] + share * (scores[at] - scores[at - 1]))
+
+
+def left_vectors(calibration: Calibration, queries: Queries, values: Sequence[Asked]) -> Matrix:
+    """Return the queries' side of the score, (Q, D + 1 + C) float32."""
+    ones = np.ones((len(queries.vectors), 1), dtype=np.float32)
+    asked = np.zeros((len(ones), len(set(_column_of(values)))), dtype=np.float32)
+    for at, column in enumerate(_column_of(values)):
+        asked[:, column] += queries.asked[:, at]
+    return np.hstack([queries.vectors, ones, asked])
+
+
+def right_vectors(calibration: Calibration, products: Products, values: Sequence[Asked]) -> Matrix:
+    """Return the products' side of the score, (F, D + 1 + C) float32.
+
+    Where values share a column it holds the largest of theirs: no pair scores less than it should,
+    and `overshoot` says by how much it scores more.
+    """
+    w1, w2, w3, bias = calibration.linear
+    agreement = np.einsum("nd,nd->n", products.image, products.title, dtype=np.float64)
+    fused = w1 * products.image.astype(np.float64) + w2 * products.title
+    raises = value_scores(calibration, products, values)
+    columns = _column_of(values)
+    shared = np.full((len(fused), len(set(columns))), -np.inf)
+    for at, column in enumerate(columns):
+        shared[:, column] = np.maximum(shared[:, column], raises[:, at])
+    constant = (w3 * agreement + bias)[:, None]
+    return np.hstack([fused, constant, shared]).astype(np.float32)
+
+
+def value_scores(
+    calibration: Calibration, products: Products, values: Sequence[Asked]
+) -> Floats:  # (F, V)
+    """Return s(f, v): what each product adds to the score of a query that asks for v."""
+    raises = told_scores(calibration, products, values)
+    for at, (family, _) in enumerate(values):
+        weight = calibration.families.get(family, Weight())
+        verdict = products.verdict[:, :, at]
+        confirmed = np.array(weight.confirm) @ (verdict > 0)
+        against = np.array(weight.contradict) @ (verdict < 0)
+        raises[:, at] += weight.named + confirmed + against
+    return raises
+
+
+def told_scores(
+    calibration: Calibration, products: Products, values: Sequence[Asked]
+) -> Floats:  # (F, V)
+    """Return what the log adds where title and picture are silent, 0 elsewhere.
+
+    From the product's own history where it has one, else from the clicks on such titles.
+    """
+    taught = taught_scores(calibration.taught, products.whole, products.fold, values)
+    weights = [calibration.families.get(family, Weight()) for family, _ in values]
+    own = products.history * np.array([weight.history for weight in weights])
+    such = taught * np.array([weight.taught for weight in weights])
+    silent = (products.verdict == 0).all(axis=0)
+    return np.where(silent, np.where(products.history != 0, own, such), 0.0)
+
+
+def lone_contradictions(verdict: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
+    """Return where a text contradicts and the other does not confirm, of (2, ...) verdicts."""
+    return np.asarray((verdict < 0) & ~(verdict > 0).any(axis=0))
+
+
+def overshoot(
+    calibration: Calibration,
+    queries: Queries,
+    products: Products,
+    values: Sequence[Asked],
+    pairs: tuple[Rows, Rows],
+) -> Floats:  # (K,)
+    """Return by how much shared columns raised each pair above its score; 0 where none share."""
+    q, f = pairs
+    columns = np.array(_column_of(values), dtype=np.int64)
+    if len(set(columns.tolist())) == len(columns):
+        return np.zeros(len(q))
+    raises = value_scores(calibration, products, values)
+    right = right_vectors(calibration, products, values)[:, -len(set(columns.tolist())) :]
+    excess = np.empty(len(q))
+    for start in range(0, len(q), PAIRS_AT_A_TIME):
+        part = slice(start, start + PAIRS_AT_A_TIME)
+        asked = queries.asked[q[part]]
+        excess[part] = (asked * (right[f[part]][:, columns] - raises[f[part]])).sum(axis=1)
+    return excess
+
+
+def vetoed(
+    calibration: Calibration,
+    queries: Queries,
+    products: Products,
+    values: Sequence[Asked],
+    pairs: tuple[Rows, Rows],
+) -> npt.NDArray[np.bool_]:  # (K,)
+    """Return which pairs are ruled out by a contradiction."""
+    q, f = pairs
+    asked = queries.asked > 0
+    vetoes = [calibration.families.get(family, Weight()).vetoes for family, _ in values]
+    against = lone_contradictions(products.verdict) & np.array(vetoes).reshape(-1, 2).T[:, None]
+    ruled = against.any(axis=0)  # (F, V)
+    out = np.empty(len(q), dtype=bool)
+    for start in range(0, len(q), PAIRS_AT_A_TIME):
+        part = slice(start, start + PAIRS_AT_A_TIME)
+        out[part] = (asked[q[part]] & ruled[f[part]]).any(axis=1)
+    return out
+
+
+def _column_of(values: Sequence[Asked]) -> list[int]:
+    own = COLUMNS - SHARED
+    return [at if at < own else own + at % SHARED for at in range(len(values))]
+
+
+def _weight(
+    confirm: list[float], contradict: list[float], vetoes: list[bool], **rest: float
+) -> Weight:
+    pairs = (confirm[0], confirm[1]), (contradict[0], contradict[1]), (vetoes[0], vetoes[1])
+    return Weight(confirm=pairs[0], contradict=pairs[1], vetoes=pairs[2], **rest)
+
+
+def _packed(row: Matrix) -> str:
+    return base64.b64encode(np.ascontiguousarray(row, dtype="<f4").tobytes()).decode("ascii")
+
+
+def _unpacked(text: str) -> Matrix:
+    flat = np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float32)
+    return flat.reshape(FOLDS, -1)

@@ -1,0 +1,153 @@
+"""The calibrated rule on a database's scene: fit it, score pairs, find and explain candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from genfilt.agreement import NAMES, explain
+from genfilt.calibrate import (
+    Calibration,
+    left_vectors,
+    overshoot,
+    probability,
+    right_vectors,
+    score_threshold,
+    told_scores,
+    vetoed,
+)
+from genfilt.errors import GenfiltError
+from genfilt.facts import FAMILIES, SOURCES, Asked
+from genfilt.fitting import Fit, Marks, Training, fit_calibration
+from genfilt.join import threshold_join
+from genfilt.sampling import sample_pairs
+from genfilt.scene import Scene
+from genfilt.teaching import Floats, Rows
+
+TOLERANCE = 1e-6
+LOWEST = -1e6  # a linear score below all others
+TELLING = 0.7  # logits from which what the log tells is a reason: twice the odds
+PAIRS_AT_A_TIME = 65_536
+
+
+def fit_scene(scene: Scene, *, base_rate: float | None = None, attributes: bool = True) -> Fit:
+    """Fit the calibrated rule on the train log of a scene.
+
+    Raises:
+        GenfiltError: there are no train products, or too few pairs are known to be relevant.
+    """
+    if not len(scene.train):
+        raise GenfiltError(
+            "No train product has a caption to calibrate with; run genfilt status to see why."
+        )
+    pairs = sample_pairs(scene.queries, scene.products, scene.log, scene.train)
+    training = Training(
+        scene.queries, scene.products, scene.values, pairs, scene.log, scene.made_for, base_rate
+    )
+    return fit_calibration(training, attributes=attributes)
+
+
+@dataclass
+class Scorer:
+    """A calibration applied to a scene."""
+
+    calibration: Calibration
+    scene: Scene
+    _reasons: dict[tuple[tuple[Asked, ...], int], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        scene, values = self.scene, self.scene.values
+        self.left = left_vectors(self.calibration, scene.queries, values)
+        self.right = right_vectors(self.calibration, scene.products, values)
+        self._told = told_scores(self.calibration, scene.products, values)
+        self._column = {value: at for at, value in enumerate(values)}
+        self._vetoing = frozenset(
+            (family, source)
+            for family in FAMILIES
+            if family in self.calibration.families
+            for source, vetoes in zip(
+                SOURCES, self.calibration.families[family].vetoes, strict=True
+            )
+            if vetoes
+        )
+
+    def scores(self, q: Rows, f: Rows) -> tuple[Floats, Marks]:
+        """Return the probability of pairs of rows, and which of them are vetoed, (K,) each."""
+        linear = np.empty(len(q))
+        for start in range(0, len(q), PAIRS_AT_A_TIME):
+            part = slice(start, start + PAIRS_AT_A_TIME)
+            linear[part] = np.einsum(
+                "kd,kd->k", self.left[q[part]], self.right[f[part]], dtype=np.float64
+            )
+        return self._settle(q, f, linear)
+
+    def candidates(self, floor: float) -> Iterator[tuple[Rows, Rows, Floats, Marks]]:
+        """Yield (query row, product row, probability, vetoed) of all pairs from `floor` on."""
+        threshold = max(score_threshold(self.calibration, floor), LOWEST)
+        if not np.isfinite(threshold):
+            return
+        for q, f, linear in threshold_join(self.left, self.right, threshold):
+            score, ruled_out = self._settle(q, f, linear)
+            keep = score >= floor - TOLERANCE
+            yield q[keep], f[keep], score[keep], ruled_out[keep]
+
+    def tables(self, floor: float) -> Iterator[pa.Table]:
+        """Yield all candidates from `floor` on, as `table` returns them."""
+        for found in self.candidates(floor):
+            for start in range(0, len(found[0]), PAIRS_AT_A_TIME):
+                part = slice(start, start + PAIRS_AT_A_TIME)
+                q, f, score, ruled_out = found
+                yield self.table(q[part], f[part], score[part], ruled_out[part])
+
+    def reasons(self, q: Rows, f: Rows) -> list[str]:
+        """Return why, in words, for each pair of rows."""
+        return [self._reason(int(a), int(b)) for a, b in zip(q, f, strict=True)]
+
+    def table(self, q: Rows, f: Rows, score: Floats, ruled_out: Marks) -> pa.Table:
+        """Return candidates as rows of qp_candidates, without the filter's number."""
+        scene = self.scene
+        vectors = scene.queries.vectors
+        q_i, q_t = (
+            np.einsum("kd,kd->k", vectors[q], side[f], dtype=np.float64)
+            for side in (scene.products.image, scene.products.title)
+        )
+        return pa.table(
+            {
+                "q": scene.corpus.queries.numbers[q].astype(np.int32),
+                "f": scene.corpus.features.f[f].astype(np.int32),
+                "q_i": q_i,
+                "q_t": q_t,
+                "cosine": (q_i + q_t) / 2,
+                "score": score,
+                "vetoed": ruled_out,
+                "reasons": self.reasons(q, f),
+            }
+        )
+
+    def _settle(self, q: Rows, f: Rows, linear: Floats) -> tuple[Floats, Marks]:
+        scene, pairs = self.scene, (q, f)
+        sides = (self.calibration, scene.queries, scene.products, scene.values)
+        score = probability(self.calibration, linear - overshoot(*sides, pairs))
+        return score, vetoed(*sides, pairs)
+
+    def _reason(self, q: int, f: int) -> str:
+        asked, product = self.scene.asked[q], self.scene.facts[f]
+        key = (asked, f)
+        if key not in self._reasons:
+            said = explain(self.scene.judge, asked, product, self._vetoing)[1]
+            told = [self._told_reason(value, f) for value in asked]
+            self._reasons[key] = "; ".join(part for part in (said, *told) if part)
+        return self._reasons[key]
+
+    def _told_reason(self, value: Asked, f: int) -> str:
+        at = self._column[value]
+        worth = self._told[f, at]
+        if abs(worth) < TELLING:
+            return ""
+        own = self.scene.products.history[f, at] != 0
+        whose = "its clicks" if own else "clicks on such titles"
+        family, wanted = value
+        return f"{NAMES.get(family, family)}: {wanted}, {'by' if worth > 0 else 'unlike'} {whose}"

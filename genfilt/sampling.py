@@ -1,0 +1,73 @@
+"""Train pairs that stand for all train pairs, few enough to fit on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from genfilt.calibrate import Products, Queries
+from genfilt.population import UNJUDGED, Pairs
+from genfilt.teaching import Floats, Matrix, Rows
+
+MOST_PAIRS = 300_000
+NEAREST = 0.5  # share of a query's sample that goes to the pairs that look most alike
+QUERIES = 1500
+PRODUCTS_AT_A_TIME = 65_536
+
+
+def sample_pairs(
+    queries: Queries, products: Products, log: Pairs, train: Rows, *, seed: int = 0
+) -> Pairs:
+    """Return all train pairs where they are few, else a stratified sample.
+
+    Of up to QUERIES queries, those of the log first: all pairs that the log speaks of and the
+    nearest others by the mean of q.i and q.t, each for itself, and a random part of the rest, each
+    for as many as it was drawn from. Weights sum to the number of pairs of the chosen queries.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = np.arange(len(queries.vectors))
+    per_query = MOST_PAIRS // max(1, min(len(chosen), QUERIES))
+    if len(chosen) * len(train) > MOST_PAIRS and len(chosen) > QUERIES:
+        spoken = np.unique(log.q)
+        others = np.setdiff1d(chosen, spoken)
+        order = np.concatenate([rng.permutation(spoken), rng.permutation(others)])
+        chosen = np.sort(order[:QUERIES])
+    if len(chosen) * len(train) <= MOST_PAIRS or len(train) <= per_query:
+        q = np.repeat(chosen, len(train))
+        f = np.tile(train, len(chosen))
+        return with_log(q, f, np.ones(len(q)), log, len(products.whole))
+    fused = (products.image[train] + products.title[train]) * np.float32(0.5)
+    parts = [
+        _of_query(queries.vectors[row], fused, per_query, train, log.f[log.q == row], rng)
+        for row in chosen
+    ]
+    q = np.repeat(chosen, [len(f) for f, _ in parts])
+    f = np.concatenate([f for f, _ in parts])
+    weight = np.concatenate([weight for _, weight in parts])
+    return with_log(q, f, weight, log, len(products.whole))
+
+
+def _of_query(
+    vector: Matrix, fused: Matrix, count: int, train: Rows, logged: Rows, rng: np.random.Generator
+) -> tuple[Rows, Floats]:
+    score = fused @ vector
+    near = np.argpartition(-score, int(count * NEAREST))[: int(count * NEAREST)]
+    taken = np.union1d(near, np.searchsorted(train, np.intersect1d(logged, train)))
+    rest = np.setdiff1d(np.arange(len(train)), taken)
+    drawn = rng.choice(rest, size=min(len(rest), max(1, count - len(taken))), replace=False)
+    weight = np.concatenate([np.ones(len(taken)), np.full(len(drawn), len(rest) / len(drawn))])
+    return train[np.concatenate([taken, drawn])], weight
+
+
+def with_log(q: Rows, f: Rows, weight: Floats, log: Pairs, products: int) -> Pairs:
+    """Return pairs with what the log says of them; q and f are rows."""
+    clicks = np.zeros(len(q), dtype=np.int64)
+    label = np.full(len(q), UNJUDGED, dtype=np.int8)
+    if len(log.q):
+        known = log.q * products + log.f
+        order = np.argsort(known)
+        wanted = q * products + f
+        place = np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)
+        found = known[order][place] == wanted
+        clicks[found] = log.clicks[order][place[found]]
+        label[found] = log.label[order][place[found]]
+    return Pairs(q, f, weight, clicks, label)

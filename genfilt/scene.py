@@ -1,0 +1,187 @@
+"""What the calibrated rule sees of a database: vectors, things asked for, verdicts, the log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from genfilt.agreement import Judge, verdicts
+from genfilt.calibrate import Products, Queries
+from genfilt.corpus import Corpus
+from genfilt.embed import Embedder, Matrix, embed
+from genfilt.facts import Asked, Product, asked_by, held_by
+from genfilt.features import TEMPLATE
+from genfilt.generators.base import Attributes
+from genfilt.generators.lexicon import Lexicon
+from genfilt.population import RELEVANT, UNJUDGED, Pairs
+from genfilt.store import Store
+from genfilt.teaching import Rows, count_values, history, title_folds
+
+TITLES = """
+SELECT features.f, min(written) AS title, min(image_text) AS caption,
+       min(core_word) AS core_word, min(material) AS material, min(brand) AS brand,
+       min(color) AS color, min(model_parameters) AS model_parameters
+FROM features LEFT JOIN product_no USING (f) LEFT JOIN products USING (product_id)
+LEFT JOIN current_attributes USING (title_key)
+WHERE features.image_text <> '' AND features.title_text <> ''
+GROUP BY features.f ORDER BY features.f
+"""
+# Equal contents are one pair; a review rules over labels, labels are settled by majority.
+TRAIN_LOG = """
+WITH said AS (
+    SELECT q, f, clicks, NULL AS label FROM clicks
+    JOIN query_no USING (query_id) JOIN product_no USING (product_id) WHERE split = 'train'
+    UNION ALL
+    SELECT q, f, 0, label FROM labels
+    JOIN query_no USING (query_id) JOIN product_no USING (product_id) WHERE split = 'train'
+), reviewed AS (
+    SELECT q, f, avg(positive::INTEGER) AS label FROM verdicts
+    JOIN (SELECT DISTINCT p, f FROM product_no) USING (p)
+    WHERE source = 'review' AND split = 'train' GROUP BY q, f
+)
+SELECT q, f, coalesce(sum(clicks), 0)::BIGINT AS clicks,
+       coalesce(any_value(r.label), avg(said.label)) AS label
+FROM said FULL JOIN reviewed r USING (q, f) WHERE f IS NOT NULL GROUP BY q, f ORDER BY q, f
+"""
+TRAIN_FEATURES = (
+    "SELECT DISTINCT f FROM product_no JOIN products USING (product_id) "
+    "WHERE split = 'train' AND f IS NOT NULL ORDER BY f"
+)
+QUERY_ATTRIBUTES = """
+SELECT q, any_value(core_word), any_value(material), any_value(brand), any_value(color),
+       any_value(model_parameters)
+FROM query_keys JOIN current_attributes ON title_key = query_key GROUP BY q
+"""
+DATA = """
+SELECT bit_xor(hash(q, f, clicks, label)) FROM log
+UNION ALL
+SELECT bit_xor(hash(title_key, image_key)) FROM products WHERE split = 'train'
+"""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A corpus as the calibrated rule sees it; rows are those of the corpus.
+
+    Attributes:
+        asked: what each query asks for.
+        facts: what each product's title and picture say.
+        values: (V,) distinct things asked for, the most frequent first.
+        log: (K,) all pairs that train clicks, labels or reviews speak of.
+        train: (N,) rows of the train products.
+        made_for: embedder, generators, template and data: what a fit holds for.
+    """
+
+    corpus: Corpus
+    asked: list[tuple[Asked, ...]]
+    facts: list[Product]
+    judge: Judge
+    values: list[Asked]
+    queries: Queries
+    products: Products
+    log: Pairs
+    train: Rows
+    made_for: dict[str, str]
+
+
+def load_scene(store: Store, corpus: Corpus, embedder: Embedder) -> Scene:
+    """Read all that the calibrated rule needs, embedding titles and unknown words at need."""
+    rows = store.rows(TITLES)
+    titles = [title for _, title, *_ in rows]
+    facts = [held_by(title, _attributes(fields), caption) for _, title, caption, *fields in rows]
+    asked = _asked(store, corpus, facts)
+    counts = Counter(value for each in asked for value in each)
+    values = sorted(counts, key=lambda value: (-counts[value], value))
+
+    def similar(left: Sequence[str], right: Sequence[str]) -> Matrix:
+        vectors = embed(store, embedder, [*left, *right])
+        return np.asarray(vectors[: len(left)] @ vectors[len(left) :].T)
+
+    judge = Judge.of(values, facts, similar)
+    queries = Queries(corpus.q, _shares(asked, values))
+    log = _log(store, corpus)
+    yes, no = count_values(queries.asked, values, log, len(facts))
+    features = corpus.features
+    products = Products(
+        image=corpus.i[corpus.image_rows(features)],
+        title=corpus.t[corpus.title_rows(features)],
+        whole=embed(store, embedder, titles),
+        fold=title_folds(titles),
+        verdict=verdicts(judge, values, facts),
+        history=history(yes, no).astype(np.float32),
+    )
+    train = store.arrow(TRAIN_FEATURES)["f"].to_numpy().astype(np.int64)
+    train = np.flatnonzero(np.isin(features.f, train))
+    made_for = _made_for(store, embedder)
+    return Scene(corpus, asked, facts, judge, values, queries, products, log, train, made_for)
+
+
+def _asked(store: Store, corpus: Corpus, facts: Sequence[Product]) -> list[tuple[Asked, ...]]:
+    """Return what each query asks for, without words that no product has: they tell nothing."""
+    stored = {q: _attributes(fields) for q, *fields in store.rows(QUERY_ATTRIBUTES)}
+    reader = _lexicon(store)
+    stems = {stem for product in facts for said in product.values() for stem in said.stems}
+    asked = []
+    for q, text in zip(corpus.queries.numbers.tolist(), corpus.queries.texts, strict=True):
+        attributes = stored.get(q) or reader.attributes(text)
+        found = asked_by(text, attributes)
+        asked.append(tuple(each for each in found if each[0] != "words" or each[1] in stems))
+    return asked
+
+
+def _lexicon(store: Store) -> Lexicon:
+    """Return the lexicon that read the titles, else one that knows the vocabulary alone."""
+    state = store.scalar(
+        "SELECT state FROM generator_states JOIN meta ON name = 'llm' AND generator = value "
+        "WHERE starts_with(generator, 'lexicon-')"
+    )
+    return Lexicon({}, ()) if state is None else Lexicon.from_state(bytes(state))
+
+
+def _attributes(fields: Sequence[str | None]) -> Attributes | None:
+    core_word, material, brand, color, parameters = fields
+    if not any(fields):
+        return None
+    return Attributes(core_word, material, brand, color, parameters, raw="")
+
+
+def _shares(asked: Sequence[tuple[Asked, ...]], values: Sequence[Asked]) -> Matrix:
+    """Return (Q, V): 1 over the number of values that the query asks for in the same family."""
+    column = {value: at for at, value in enumerate(values)}
+    shares = np.zeros((len(asked), len(values)), dtype=np.float32)
+    for row, each in enumerate(asked):
+        sizes = Counter(family for family, _ in each)
+        for value in each:
+            shares[row, column[value]] = 1 / sizes[value[0]]
+    return shares
+
+
+def _log(store: Store, corpus: Corpus) -> Pairs:
+    table = store.arrow(TRAIN_LOG)
+    q, f = (table[name].to_numpy().astype(np.int64) for name in ("q", "f"))
+    here = np.isin(q, corpus.queries.numbers) & np.isin(f, corpus.features.f)
+    label = table["label"].to_pandas().to_numpy(dtype=np.float64)
+    verdict = np.where(np.isnan(label), UNJUDGED, (label >= 0.5) * RELEVANT).astype(np.int8)
+    return Pairs(
+        corpus.queries.rows_of(q[here]),
+        np.searchsorted(corpus.features.f, f[here]),
+        np.ones(int(here.sum())),
+        table["clicks"].to_numpy().astype(np.int64)[here],
+        verdict[here],
+    )
+
+
+def _made_for(store: Store, embedder: Embedder) -> dict[str, str]:
+    log = store.arrow(TRAIN_LOG)
+    with store.registered("log", log):
+        data = [str(value or 0) for (value,) in store.rows(DATA)]
+    return {
+        "embedder": embedder.name,
+        "llm": str(store.meta("llm")),
+        "captioner": str(store.meta("captioner")),
+        "template": TEMPLATE,
+        "data": "-".join(data),
+    }

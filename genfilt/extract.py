@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from genfilt.generators.base import FIELDS, AttributeReader, Attributes
+from genfilt.generators.estimate import SAMPLE, estimate
 from genfilt.step import Counts, Step
 from genfilt.store import Store, now
 
@@ -25,6 +26,19 @@ def extract_attributes(
 ) -> Counts:
     """Read every title that this reader has not read yet, and make it the current reader."""
 
+    missing = missing_titles(store, reader, retry_failed=retry_failed)
+    there = store.scalar(
+        "SELECT count(*) FROM attributes WHERE generator = ? AND prompt_key = ?",
+        [reader.name, reader.prompt_key],
+    )
+    counts = _step(reader).run(store, missing, int(there))
+    with store.transaction():
+        store.set_meta("llm", reader.name)
+        store.set_meta("llm_prompt_key", reader.prompt_key)
+    return counts
+
+
+def _step(reader: AttributeReader) -> Step[str, Attributes]:
     def to_row(title_key: str, found: Attributes) -> dict[str, Any]:
         return {
             "title_key": title_key,
@@ -35,17 +49,36 @@ def extract_attributes(
             "created_at": now(),
         }
 
-    missing = missing_titles(store, reader, retry_failed=retry_failed)
-    there = store.scalar(
-        "SELECT count(*) FROM attributes WHERE generator = ? AND prompt_key = ?",
-        [reader.name, reader.prompt_key],
-    )
-    step = Step(STEP, reader.name, "attributes", reader.read, to_row)
-    counts = step.run(store, missing, int(there))
-    with store.transaction():
-        store.set_meta("llm", reader.name)
-        store.set_meta("llm_prompt_key", reader.prompt_key)
-    return counts
+    return Step(STEP, reader.name, "attributes", reader.read, to_row)
+
+
+def estimate_extraction(
+    store: Store, reader: AttributeReader, prices: tuple[float, float] | None = None
+) -> dict[str, Any]:
+    """Read a sample of the missing titles and say what the rest will take, as one row.
+
+    The sample is kept: what was paid for is not asked again.
+
+    Args:
+        store: the tables.
+        reader: what reads titles.
+        prices: of a million tokens in and out.
+    """
+    missing = missing_titles(store, reader)
+    sample = dict(missing[:SAMPLE])  # by key, which is a hash: as good as drawn at random
+    found = estimate(reader, sample)
+    _step(reader).write(store, found.results)
+    rest = found.scaled(len(missing) - found.items)
+    row = {
+        "titles read": found.items,
+        "failed": found.failed,
+        "seconds": round(found.seconds, 2),
+        "titles left": rest.items,
+        "seconds left": round(rest.seconds, 1),
+        "tokens in": rest.prompt_tokens,
+        "tokens out": rest.completion_tokens,
+    }
+    return row if prices is None else {**row, "cost": round(rest.cost(*prices), 4)}
 
 
 def missing_titles(

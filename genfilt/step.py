@@ -56,19 +56,15 @@ class Step(Generic[Item, Result]):
             for start in range(0, len(missing), ITEMS_PER_CALL):
                 items = dict(missing[start : start + ITEMS_PER_CALL])
                 for outcomes in _collect(self.work(items)):
-                    results = [(k, o) for k, o in outcomes if not isinstance(o, Failure)]
-                    failures = [(k, o) for k, o in outcomes if isinstance(o, Failure)]
-                    self._write(store, results, failures)
-                    done, failed = done + len(results), failed + len(failures)
+                    worse = self.write(store, outcomes)
+                    done, failed = done + len(outcomes) - worse, failed + worse
                     advance(len(outcomes))
         return Counts(done, failed, there)
 
-    def _write(
-        self,
-        store: Store,
-        results: Sequence[tuple[str, Result]],
-        failures: Sequence[tuple[str, Failure]],
-    ) -> None:
+    def write(self, store: Store, outcomes: Sequence[tuple[str, Result | Failure]]) -> int:
+        """Write results and failures in one transaction; return how many failed."""
+        results = [(k, o) for k, o in outcomes if not isinstance(o, Failure)]
+        failures = [(k, o) for k, o in outcomes if isinstance(o, Failure)]
         with store.transaction():
             if results:
                 rows = [self.to_row(key, result) for key, result in results]
@@ -81,6 +77,7 @@ class Step(Generic[Item, Result]):
                         [self.name, self.generator],
                     )
             store.write_failures(self.name, self.generator, failures)
+        return len(failures)
 
 
 def _collect(

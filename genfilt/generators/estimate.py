@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 from genfilt.generators.base import AttributeReader, Attributes, Failure
 from genfilt.generators.vllm_client import Usage
 
 SAMPLE = 200  # items
-
-
-class CountingReader(AttributeReader, Protocol):
-    """A reader that counts what it asks of its model."""
-
-    @property
-    def usage(self) -> Usage:
-        """What was asked of the model so far."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -52,19 +42,25 @@ class Estimate:
         return spent / 1e6
 
 
-def estimate(reader: CountingReader, titles: Mapping[str, str]) -> Estimate:
-    """Read a sample of titles (title key -> title) and return what that took."""
-    before = Usage(
-        reader.usage.requests, reader.usage.prompt_tokens, reader.usage.completion_tokens
-    )
+def estimate(reader: AttributeReader, titles: Mapping[str, str]) -> Estimate:
+    """Read a sample of titles (title key -> title) and return what that took.
+
+    Tokens are those that the reader counts in `usage`; one without a model has none.
+    """
+    before = _usage(reader)
     started = time.monotonic()
     results = tuple(reader.read(titles))
+    after = _usage(reader)
     return Estimate(
         items=len(results),
         failed=sum(isinstance(result, Failure) for _, result in results),
         seconds=time.monotonic() - started,
-        requests=reader.usage.requests - before.requests,
-        prompt_tokens=reader.usage.prompt_tokens - before.prompt_tokens,
-        completion_tokens=reader.usage.completion_tokens - before.completion_tokens,
+        requests=after.requests - before.requests,
+        prompt_tokens=after.prompt_tokens - before.prompt_tokens,
+        completion_tokens=after.completion_tokens - before.completion_tokens,
         results=results,
     )
+
+
+def _usage(reader: AttributeReader) -> Usage:
+    return replace(getattr(reader, "usage", Usage()))

@@ -89,10 +89,16 @@ class Judge:
         return CONTRADICT if family == "brand" else SILENT
 
     def verdict(self, asked: Asked, said: Said) -> tuple[int, str | None]:
-        """Judge one asked value by one text; the held value that decided comes with it."""
+        """Judge one asked value by one text; the held value that decided comes with it.
+
+        Of several colours the first is the product's own: "black and blue shorts" are no more than
+        silent about blue.
+        """
         family, value = asked
         held = [each for name, each in said.held if name == family]
         found = [self.compare(asked, each) for each in held]
+        if CONFIRM in found and family == "color" and found[0] != CONFIRM:
+            return SILENT, None
         if CONFIRM in found:
             return CONFIRM, held[found.index(CONFIRM)]
         if family in BY_WORD and said.stems.issuperset(value.split()):

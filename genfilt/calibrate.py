@@ -57,8 +57,8 @@ class Weight:
         named: where the query asks for it, whatever the product says.
         confirm: where the title, where the picture confirms it.
         contradict: where the title, where the picture contradicts it, never above 0.
-        history: times what the log says of this very product, where its texts are silent.
-        taught: times what the log says of such titles, where it is silent about the product too.
+        history: times what the log says of this very product.
+        taught: times what the log says of such titles, where all else is silent.
         vetoes: whether the title's, the picture's contradiction rules a pair out where the other
             does not confirm.
     """
@@ -217,16 +217,16 @@ def value_scores(
 def told_scores(
     calibration: Calibration, products: Products, values: Sequence[Asked]
 ) -> Floats:  # (F, V)
-    """Return what the log adds where title and picture are silent, 0 elsewhere.
+    """Return what the log adds: from the product's own history, where there is any.
 
-    From the product's own history where it has one, else from the clicks on such titles.
+    Else from the clicks on such titles, where title and picture are silent.
     """
     taught = taught_scores(calibration.taught, products.whole, products.fold, values)
     weights = [calibration.families.get(family, Weight()) for family, _ in values]
     own = products.history * np.array([weight.history for weight in weights])
     such = taught * np.array([weight.taught for weight in weights])
     silent = (products.verdict == 0).all(axis=0)
-    return np.where(silent, np.where(products.history != 0, own, such), 0.0)
+    return np.where(products.history != 0, own, np.where(silent, such, 0.0))
 
 
 def lone_contradictions(verdict: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:

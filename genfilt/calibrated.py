@@ -52,10 +52,15 @@ def fit_scene(scene: Scene, *, base_rate: float | None = None, attributes: bool 
 
 @dataclass
 class Scorer:
-    """A calibration applied to a scene."""
+    """A fit applied to its scene.
+
+    A train pair that nobody clicked or labelled, though most of what is relevant to its query is
+    known, is less likely to be relevant than it looks; `unseen` says by how much.
+    """
 
     calibration: Calibration
     scene: Scene
+    unseen: Floats  # (Q,) Fit.unseen
     _reasons: dict[tuple[tuple[Asked, ...], int], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -63,6 +68,9 @@ class Scorer:
         self.left = left_vectors(self.calibration, scene.queries, values)
         self.right = right_vectors(self.calibration, scene.products, values)
         self._told = told_scores(self.calibration, scene.products, values)
+        self._logged = np.sort(self._number(scene.log.q, scene.log.f))
+        self._train = np.zeros(len(scene.facts), dtype=bool)
+        self._train[scene.train] = True
         self._column = {value: at for at, value in enumerate(values)}
         self._vetoing = frozenset(
             (family, source)
@@ -131,7 +139,12 @@ class Scorer:
         scene, pairs = self.scene, (q, f)
         sides = (self.calibration, scene.queries, scene.products, scene.values)
         score = probability(self.calibration, linear - overshoot(*sides, pairs))
-        return score, vetoed(*sides, pairs)
+        exposed = self._train[f] & ~np.isin(self._number(q, f), self._logged)
+        left = np.where(exposed, self.unseen[q], 1.0) * score
+        return left / np.maximum(left + 1 - score, 1e-300), vetoed(*sides, pairs)
+
+    def _number(self, q: Rows, f: Rows) -> Rows:
+        return q * len(self.scene.facts) + f
 
     def _reason(self, q: int, f: int) -> str:
         asked, product = self.scene.asked[q], self.scene.facts[f]

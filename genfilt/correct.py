@@ -176,7 +176,7 @@ def _calibrated(
     fit = fit_scene(scene, base_rate=settings.base_rate)
     if settings.sigma is None:
         settings = replace(settings, sigma=suggested_sigma(fit, AUTO_PRECISION))
-    return settings, Scorer(fit.calibration, scene)
+    return settings, Scorer(fit.calibration, scene, fit.unseen)
 
 
 def _paper_sigma(store: Store, corpus: Corpus) -> float:

@@ -22,6 +22,7 @@ from genfilt.population import (
     RELEVANT,
     STRAY,
     UNJUDGED,
+    Coverage,
     Evidence,
     Pairs,
     estimate_coverage,
@@ -83,6 +84,7 @@ class Fit:
         score: (K,) score of each pair by weights that never met its query.
         relevant: (K,) estimated probability of relevance of each pair, all evidence counted.
         vetoed: (K,) pairs that a contradiction rules out.
+        unseen: (Q,) share of each query's relevant pairs that neither click nor label shows.
     """
 
     calibration: Calibration
@@ -90,6 +92,7 @@ class Fit:
     score: Floats
     relevant: Floats
     vetoed: Marks
+    unseen: Floats
 
 
 def fit_calibration(training: Training, *, attributes: bool = True) -> Fit:
@@ -127,7 +130,7 @@ def _fit(training: Training, attributes: bool) -> Fit:
     design = Design.of(training, taught, counts, attributes)
     design, pairs = _thinned(design, pairs)
     training = replace(training, pairs=pairs)
-    evidence, method, weights, relevant = _settle(design, training)
+    evidence, coverage, weights, relevant = _settle(design, training)
     fold = _folds(len(training.queries.vectors))[pairs.q]
     score = np.empty(len(pairs.q))
     for at in range(FOLDS):
@@ -144,9 +147,10 @@ def _fit(training: Training, attributes: bool) -> Fit:
         scores,
         levels,
         rate,
-        method,
+        coverage.method,
     )
-    return Fit(calibration, pairs, score, relevant, design.vetoed)
+    unseen = np.clip(1 - coverage.known, 1e-3, 1.0)
+    return Fit(calibration, pairs, score, relevant, design.vetoed, unseen)
 
 
 @dataclass(frozen=True)
@@ -235,7 +239,7 @@ def _features(
         by_picture > 0,
         by_title < 0,
         by_picture < 0,
-        silent * seen,
+        seen,
         silent * np.where(seen == 0, told[f], 0.0),
     ]
     columns = [
@@ -279,10 +283,10 @@ def _thinned(design: Design, pairs: Pairs) -> tuple[Design, Pairs]:
     return design.only(keep), replace(pairs, weight=weight).only(keep)
 
 
-def _settle(design: Design, training: Training) -> tuple[Evidence, str, Floats, Floats]:
+def _settle(design: Design, training: Training) -> tuple[Evidence, Coverage, Floats, Floats]:
     """Fit the weights, the coverage and the rate of stray clicks in turns.
 
-    Returns the evidence, what it rests on, the (M + 1,) weights, offset last, and each pair's
+    Returns the evidence, its coverage, the (M + 1,) weights, offset last, and each pair's
     expected relevance.
     """
     pairs, queries = training.pairs, len(training.queries.vectors)
@@ -299,7 +303,7 @@ def _settle(design: Design, training: Training) -> tuple[Evidence, str, Floats, 
         size = np.bincount(pairs.q, weights=pairs.weight * model, minlength=queries).astype(float)
         relevant = evidence.posterior(model)
         stray = stray_rate(pairs, relevant)
-    return evidence, coverage.method, weights, relevant
+    return evidence, coverage, weights, relevant
 
 
 def _fit_weights(

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import product as each_of
+
+import numpy as np
+import pytest
+
+from genfilt.audit_calibrated import audit_calibrated
+from genfilt.calibrated import Scorer, fit_scene
+from genfilt.corpus import load_corpus
+from genfilt.correct import Settings, filter_pairs
+from genfilt.embed import Embedder
+from genfilt.errors import GenfiltError, UsageError
+from genfilt.features import number_features
+from genfilt.scene import load_scene
+from genfilt.store import Store
+from tests.described_shop import ask, describe, judge
+
+TYPES = ("hoodie", "mug", "lamp", "tank")
+COLORS = ("red", "blue", "green", "black")
+MAKERS = ("Acme", "Borel", "Corvo")
+SETTINGS = Settings(0.8, rule="calibrated")
+CORRECTIONS = """
+SELECT query, title, caption, score, reasons FROM query_product_corrections ORDER BY ALL
+"""
+
+
+def shop(rename: str = "", category: str | None = None) -> Store:
+    """Ninety-six products whose pictures tell the colour, and what shoppers clicked."""
+    store = Store()
+    products, truth = [], {}
+    for number, (maker, kind, color, copy) in enumerate(each_of(MAKERS, TYPES, COLORS, (1, 2))):
+        split = "val" if maker == "Corvo" and copy == 2 else "train"
+        name = f"{rename}{(number * 37) % 96 if rename else number:03d}"
+        row = (name, f"{maker} {kind} no {copy}", kind, None, f"a {color} {kind}", split)
+        products.append(row)
+        truth[name] = (maker, kind, color)
+    describe(store, products)
+    queries = [(f"q-{c}-{t}", f"{c} {t}") for c, t in each_of(COLORS, TYPES)]
+    queries += [(f"q-{t}", t) for t in TYPES] + [
+        (f"q-{m}-{t}", f"{m} {t}") for m, t in each_of(MAKERS, TYPES)
+    ]
+    ask(store, queries)
+    rng = np.random.default_rng(0)
+    clicks, labels = [], []
+    for query_id, query in queries:
+        words = query.split()
+        for number, row in enumerate(products):
+            facets = truth[str(row[0])]
+            right = all(word in facets for word in words)
+            draw = rng.random(2)
+            if row[-1] == "train" and right and draw[0] < 0.5:
+                clicks.append(
+                    {"query_id": query_id, "product_id": row[0], "clicks": 1 + number % 3}
+                )
+            if row[-1] == "train" and draw[1] < (0.5 if right else 0.04):
+                labels.append(
+                    {
+                        "query_id": query_id,
+                        "product_id": row[0],
+                        "label": int(right),
+                        "split": "train",
+                    }
+                )
+    judge(store, "clicks", clicks)
+    judge(store, "labels", labels)
+    if category:
+        store.connection.execute("UPDATE products SET category = ?", [category])
+    return store
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    with shop() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def corrections(store: Store, embedder: Embedder) -> list[tuple[object, ...]]:
+    filter_pairs(store, SETTINGS, embedder)
+    return store.rows(CORRECTIONS)
+
+
+def test_corrections_are_right_and_say_why(corrections: list[tuple[object, ...]]) -> None:
+    assert len(corrections) > 30
+    wrong = 0
+    for query, title, caption, score, _ in corrections:
+        assert 0.8 - 1e-6 <= float(str(score)) <= 1
+        wrong += not all(word in f"{title} {caption}".split() for word in str(query).split())
+    assert wrong <= 0.05 * len(corrections)
+    reasons = {str(row[-1]) for row in corrections}
+    assert any("type: mug; colour: red, from the picture" in reason for reason in reasons)
+
+
+def test_candidates_are_those_of_every_pair_scored(store: Store, embedder: Embedder) -> None:
+    settings = Settings(0.8, floor=0.02, rule="calibrated")
+    filter_pairs(store, settings, embedder)
+    scene = load_scene(store, load_corpus(store, embedder), embedder)
+    fit = fit_scene(scene)
+    scorer = Scorer(fit.calibration, scene, fit.unseen)
+    size = len(scene.facts)
+    q, f = np.divmod(np.arange(len(scene.asked) * size), size)
+    score, ruled_out = scorer.scores(q, f)
+    numbers = scene.corpus
+    expected = {
+        (int(numbers.queries.numbers[a]), int(numbers.features.f[b])): (s, v)
+        for a, b, s, v in zip(q, f, score, ruled_out, strict=True)
+        if s >= 0.02
+    }
+    found = {
+        (a, b): (s, v) for a, b, s, v in store.rows("SELECT q, f, score, vetoed FROM qp_candidates")
+    }
+    assert set(found) == set(expected)
+    for pair, (s, v) in expected.items():
+        assert found[pair][0] == pytest.approx(s, abs=1e-6)
+        assert found[pair][1] == v
+    vetoed = store.rows("SELECT DISTINCT reasons FROM qp_candidates WHERE vetoed")
+    assert all(", not " in reason for (reason,) in vetoed)
+    assert not store.scalar("SELECT count(*) FROM qp_corrections WHERE vetoed")
+
+
+def test_ids_and_categories_tell_nothing(
+    corrections: list[tuple[object, ...]], embedder: Embedder
+) -> None:
+    with shop(rename="other-", category="all the same") as renamed:
+        filter_pairs(renamed, SETTINGS, embedder)
+        again = renamed.rows(CORRECTIONS)
+    assert sorted(map(str, (row[:3] for row in again))) == sorted(
+        map(str, (row[:3] for row in corrections))
+    )
+    scores = [sorted(float(str(row[3])) for row in rows) for rows in (again, corrections)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+
+
+def test_nothing_of_val_is_read(corrections: list[tuple[object, ...]], embedder: Embedder) -> None:
+    with shop() as store:
+        val = store.rows("SELECT product_id FROM products WHERE split = 'val' ORDER BY 1")
+        for query in ("q-red-mug", "q-lamp", "q-Acme-tank"):
+            rows = [
+                {"query_id": query, "product_id": p, "label": 1, "split": "val"} for (p,) in val
+            ]
+            judge(store, "labels", rows)
+            judge(store, "clicks", [{**row, "clicks": 9} for row in rows])
+        filter_pairs(store, SETTINGS, embedder)
+        assert store.rows(CORRECTIONS) == corrections
+
+
+def test_audit_proposes_a_sigma_that_filter_uses(store: Store, embedder: Embedder) -> None:
+    filter_pairs(store, Settings(None, rule="calibrated"), embedder)
+    found = audit_calibrated(store, load_corpus(store, embedder), embedder)
+    assert found["best"]["sigma"] == store.scalar("SELECT sigma FROM filters WHERE current")
+    assert found["best"]["precision"] >= 0.95
+    assert found["reliability"]["all"]["error"] < 0.03
+    assert len(found["sigma"]) == len(found["precision"]) == len(found["recall"])
+    assert found["rule"] == "calibrated"
+    json.dumps(found)
+
+
+def test_a_fit_is_refused_for_other_data(embedder: Embedder) -> None:
+    with shop() as store:
+        filter_pairs(store, SETTINGS, embedder)
+        train = store.scalar("SELECT min(product_id) FROM products WHERE split = 'train'")
+        judge(store, "clicks", [{"query_id": "q-mug", "product_id": train, "clicks": 7}])
+        number_features(store)
+        with pytest.raises(GenfiltError, match="fitted for data"):
+            audit_calibrated(store, load_corpus(store, embedder), embedder)
+
+
+def test_audit_needs_a_calibrated_filter(embedder: Embedder) -> None:
+    with shop() as store:
+        filter_pairs(store, Settings(0.9), embedder)
+        with pytest.raises(GenfiltError, match="no calibrated filter"):
+            audit_calibrated(store, load_corpus(store, embedder), embedder)
+
+
+def test_settings_that_mean_nothing_are_refused() -> None:
+    for settings in (
+        {"rule": "newest"},
+        {"rule": "calibrated", "sigma": 1.2},
+        {"rule": "calibrated", "base_rate": 2.0},
+    ):
+        with pytest.raises(UsageError, match="give"):
+            Settings(**settings)  # type: ignore[arg-type]

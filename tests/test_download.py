@@ -33,7 +33,6 @@ class Shop(BaseHTTPRequestHandler):
     """Pictures, and everything that can go wrong with them."""
 
     asked: ClassVar[Counter[str]] = Counter()
-    refused: ClassVar[int] = 0
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -92,11 +91,19 @@ class Shop(BaseHTTPRequestHandler):
         pass
 
 
+class QuietServer(ThreadingHTTPServer):
+    """A client that hangs up is what these tests are about."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture
 def shop() -> Iterator[str]:
     Shop.asked.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
-    server.daemon_threads = True
+    server = QuietServer(("127.0.0.1", 0), Shop)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"

@@ -6,7 +6,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -199,11 +198,9 @@ def test_our_own_folders_lead_nowhere_else(tmp_path: Path) -> None:
         assert isinstance(fingerprint(f"{ours}/{name}", places), Failure)
 
 
-def test_a_fifo_and_an_unreadable_file_are_no_pictures(tmp_path: Path) -> None:
+def test_a_pipe_is_no_picture(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    began = time.monotonic()
-    assert isinstance(locate("pipe.png", tmp_path), Failure)
-    assert time.monotonic() - began < 60
+    assert isinstance(locate("pipe.png", tmp_path), Failure)  # and nothing waits for a writer
 
 
 def test_a_run_with_failures_ends_with_three(tmp_path: Path) -> None:

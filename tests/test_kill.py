@@ -126,13 +126,16 @@ def test_a_killed_run_is_taken_up_where_it_was(
     assert len(whole["captions"]) == 19
     assert len(whole["failures"]) == 1
     assert whole["positives"]
-    killed = 0
-    for number in range(KILLS // KILLS_A_DATABASE):
-        db = tmp_path / f"killed{number}.duckdb"
+    killed = databases = 0
+    while killed < KILLS:
+        db = tmp_path / f"killed{databases}.duckdb"
+        databases += 1
         finished: dict[str, list[Any]] = {name: [] for name in FINISHED}
-        for place in range(KILLS_A_DATABASE):
+        for place in range(min(KILLS_A_DATABASE, KILLS - killed)):
             # What was finished is not done again, so there is less and less time to kill in.
-            killed += kill_after(processes, db, shop, length * rng.random() / (1 + place))
+            going = kill_after(processes, db, shop, length * rng.random() / (1 + place))
+            killed += going
+            length *= 1 if going else 0.7  # the machine has become faster
             now = told(db, FINISHED)
             for name, rows in finished.items():
                 assert set(rows) <= set(now[name]), name  # done once, with the time it was done
@@ -144,4 +147,3 @@ def test_a_killed_run_is_taken_up_where_it_was(
             assert set(rows) <= set(last[name]), name
         statuses = {status for (status,) in told(db, {"runs": STATUSES})["runs"]}
         assert statuses <= {"done", "interrupted"}
-    assert killed >= KILLS // 2, "most runs ended before they could be killed"

@@ -32,6 +32,7 @@ def build_optimizer(model: QueryLife, config: FitConfig) -> torch.optim.AdamW:
             for (peak, decay), parameters in groups.items()
         ],
         betas=config.betas,
+        fused=True,
     )
 
 

@@ -228,6 +228,22 @@ def _sigma(word: str) -> float | None:
 
 answers.register(app)
 
+setup = typer.Typer(no_args_is_help=True)
+app.add_typer(setup, name="setup", help="Prepare what needs an environment of its own.")
+
+
+@setup.callback()
+def _setup() -> None:
+    """Prepare what needs an environment of its own."""
+
+
+@setup.command("lavis")
+def setup_lavis_command() -> None:
+    """Make the environment in which --captioner lavis runs; some minutes and 2.5 GB."""
+    from genfilt.generators.lavis_setup import setup_lavis
+
+    say(f"LAVIS is ready in {setup_lavis()}; use it with genfilt extract --captioner lavis")
+
 
 def main() -> None:
     """Run the command; a user's fault ends in one sentence and an exit code."""

@@ -16,6 +16,7 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 UNJUDGED, IRRELEVANT, RELEVANT = -1, 0, 1
 FEWEST_SHARED = 20  # pairs both clicked and labelled from which their overlap is trusted
+UNSEEN = 0.25  # pairs expected to be missed by both looks: below, a query's own estimate is good
 FEWEST_ALIKE = 20  # queries over which an estimate is averaged
 STRAY = 1e-4  # share of the irrelevant pairs that are clicked by mistake, before it is estimated
 
@@ -77,6 +78,7 @@ def estimate_coverage(
         return known if size is None else size
 
     clicked = _count(pairs, pairs.known & (pairs.clicks > 0), queries)
+    alike = _alike(size_of(_count(pairs, pairs.known, queries)))
     judged = _count(pairs, pairs.label == RELEVANT, queries)
     known = _count(pairs, pairs.known, queries)
     both = _count(pairs, (pairs.label == RELEVANT) & (pairs.clicks > 0), queries)
@@ -86,7 +88,11 @@ def estimate_coverage(
         seen = both.sum() / np.array([judged.sum(), clicked.sum()])
         relevant = np.where(judged == 0, clicked / seen[0], relevant)
         relevant = np.where(clicked == 0, judged / seen[1], relevant)
-        relevant = _unbiased(np.maximum(relevant, known), clicked, judged, _alike(size_of(known)))
+        relevant = np.maximum(relevant, known)
+        if size is not None:
+            full = np.maximum(size, np.maximum(known, 1e-9))
+            alike = _alike(size, full * (1 - clicked / full) * (1 - judged / full) > UNSEEN)
+        relevant = _unbiased(relevant, clicked, judged, alike)
         method = "clicks against labels (Chapman)"
     elif judged.sum() > clicked.sum():
         relevant, method = known.copy(), "labels, taken as all that is relevant"
@@ -99,7 +105,6 @@ def estimate_coverage(
     if base_rate is not None:
         scale = base_rate * pairs.weight.sum() / max(relevant.sum(), 1e-9)
         relevant, method = np.maximum(relevant * scale, known), "base rate as given"
-    alike = _alike(size_of(known))
     relevant, clicked, known = (_sums(alike, x) for x in (relevant, clicked, known))
     total = np.maximum(relevant, 1e-9)
     relevant = relevant / np.bincount(alike)[alike]
@@ -146,30 +151,45 @@ def stray_rate(pairs: Pairs, relevant: Floats) -> float:
 
 
 def _unbiased(relevant: Floats, clicked: Floats, judged: Floats, alike: Rows) -> Floats:
-    """Return Chapman's estimates, raised by what they miss where both looks are short.
-
-    Where n1 + n2 < N the estimator falls short by the share exp(-(n1 + 1)(n2 + 1) / N).
-    """
+    """Return Chapman's estimates, raised by what they miss where both looks are short."""
     found = relevant
     queries = np.bincount(alike)[alike]
     for _ in range(10):
-        short = np.exp(-(clicked + 1) * (judged + 1) / np.maximum(found, 1e-9))
-        short = np.where((clicked + judged < found) & (clicked + judged > 0), short, 0.0)
+        short = _shortfall(found, clicked, judged)
         found = _sums(alike, relevant) / np.maximum(queries - _sums(alike, short), 0.2 * queries)
     return np.maximum(relevant, found * (clicked + judged > 0))
 
 
-def _alike(size: Floats) -> Rows:
-    """Group queries of about equal size: the estimate for one alone is noise."""
-    values, index, sizes = np.unique(np.round(size), return_inverse=True, return_counts=True)
-    group = np.zeros(len(values), dtype=np.int64)
+def _shortfall(relevant: Floats, clicked: Floats, judged: Floats) -> Floats:
+    """Return the share by which Chapman's estimator falls short, exp(-(n1 + 1)(n2 + 1) / N).
+
+    Where n1 + n2 >= N it does not.
+    """
+    short = np.exp(-(clicked + 1) * (judged + 1) / np.maximum(relevant, 1e-9))
+    return np.where((clicked + judged < relevant) & (clicked + judged > 0), short, 0.0)
+
+
+def _alike(size: Floats, short: npt.NDArray[np.bool_] | None = None) -> Rows:
+    """Group queries of about equal size: the estimate for one alone is noise.
+
+    Only those that are `short` of looks, where that is given; the others stay alone.
+    """
+    chosen = np.ones(len(size), dtype=bool) if short is None else short
+    group = np.arange(len(size), dtype=np.int64)
+    if not chosen.any():
+        return group
+    values, index, sizes = np.unique(
+        np.round(size[chosen]), return_inverse=True, return_counts=True
+    )
+    place = np.zeros(len(values), dtype=np.int64)
     held = 0
     for at in range(1, len(values)):
         held += sizes[at - 1]
         full = held >= FEWEST_ALIKE
-        group[at] = group[at - 1] + full
+        place[at] = place[at - 1] + full
         held = 0 if full else held
-    return group[index]
+    group[chosen] = len(size) + place[index]
+    return np.unique(group, return_inverse=True)[1]
 
 
 def _count(pairs: Pairs, chosen: npt.NDArray[np.bool_], queries: int) -> Floats:

@@ -264,7 +264,7 @@ def test_clicks_alone_give_a_cautious_share(world: World) -> None:
 def test_a_given_base_rate_is_kept(world: World) -> None:
     rate = float(world.truth[:, world.train].mean())
     fit = fit_calibration(world.training(world.log(), base_rate=rate))
-    assert fit.calibration.base_rate == pytest.approx(rate, rel=0.1)
+    assert fit.calibration.base_rate == pytest.approx(rate, rel=0.15)
     assert "given" in fit.calibration.method
 
 

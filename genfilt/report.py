@@ -60,7 +60,7 @@ def write_report(store: Store, path: Path) -> None:
         "products": funnel(_product_steps(store)),
         "pairs": funnel(_pair_steps(store), logarithmic=True) if current else None,
         "histograms": _histograms(store, corpus, current) if corpus and current else [],
-        "precision": _precision(store, corpus, current["sigma"]) if corpus and current else None,
+        "precision": _precision(store, corpus, current) if corpus and current else None,
         "reviewed": None if reviewed is None else str(reviewed),
         "cards": _cards(store, headline["corrections"]),
         "title_cards": _title_cards(store),
@@ -181,16 +181,18 @@ def _cosines(
     return cosines
 
 
-def _precision(store: Store, corpus: Corpus, sigma: float) -> dict[str, Any] | None:
-    """Return the audit's curves, None where there are no labels to draw them from."""
+def _precision(store: Store, corpus: Corpus, current: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the audit's curves, None where labels or a curve of this rule are lacking."""
     from genfilt.audit import audit
 
     try:
         found = audit(store, corpus)
     except GenfiltError:
         return None
+    if found["rule"] != current["rule"]:
+        return None
     return {
-        "chart": curve(found, sigma),
+        "chart": curve(found, current["sigma"]),
         "population": found["population"],
         "best": found["best"],
         "target": found["target_precision"],

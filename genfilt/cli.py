@@ -140,7 +140,7 @@ def extract(
     InstructBLIP describes pictures.
     """
     from genfilt.caption import caption_pictures
-    from genfilt.extract import extract_attributes
+    from genfilt.extract import extract_attributes, extract_queries
     from genfilt.generators import open_captioner, open_reader
 
     reader_choice = Choice(
@@ -155,6 +155,9 @@ def extract(
         with open_reader(store, reader_choice) as reader:
             say(f"titles are read by {reader.name}")
             read = extract_attributes(store, reader, retry_failed=retry_failed)
+            if reader_choice.kind != Llm.lexicon:  # which reads queries as they are needed
+                asked = extract_queries(store, reader, retry_failed=retry_failed)
+                counts["queries read"] = asked.done
         with open_captioner(store, captioner_choice) as describer:
             say(f"pictures are described by {describer.name}")
             described = caption_pictures(store, describer, retry_failed=retry_failed)

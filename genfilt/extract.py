@@ -21,6 +21,16 @@ GROUP BY title_key ORDER BY title_key
 """
 
 
+MISSING_QUERIES = """
+SELECT query_key, any_value(query) AS query FROM queries
+WHERE NOT EXISTS (FROM attributes a WHERE a.title_key = queries.query_key
+                  AND a.prompt_key = $prompt_key AND a.generator = $generator)
+  AND ($retry OR NOT EXISTS (FROM failures f WHERE f.step = $step AND f.generator = $generator
+                             AND f.item_key = queries.query_key))
+GROUP BY query_key ORDER BY query_key
+"""
+
+
 def extract_attributes(
     store: Store, reader: AttributeReader, *, retry_failed: bool = False
 ) -> Counts:
@@ -36,6 +46,27 @@ def extract_attributes(
         store.set_meta("llm", reader.name)
         store.set_meta("llm_prompt_key", reader.prompt_key)
     return counts
+
+
+def extract_queries(store: Store, reader: AttributeReader, *, retry_failed: bool = False) -> Counts:
+    """Read every query that this reader has not read yet, as if it were a title.
+
+    The calibrated rule compares what queries ask for with what products are. Rows of `attributes`
+    are keyed by content, so a query's stand beside the titles'.
+    """
+    names = _names(reader, retry_failed)
+    missing = [(key, query) for key, query in store.rows(MISSING_QUERIES, names)]
+    there = store.scalar("SELECT count(DISTINCT query_key) FROM queries") - len(missing)
+    return _step(reader).run(store, missing, int(there))
+
+
+def _names(reader: AttributeReader, retry_failed: bool) -> dict[str, Any]:
+    return {
+        "prompt_key": reader.prompt_key,
+        "generator": reader.name,
+        "step": STEP,
+        "retry": retry_failed,
+    }
 
 
 def _step(reader: AttributeReader) -> Step[str, Attributes]:
@@ -85,10 +116,5 @@ def missing_titles(
     store: Store, reader: AttributeReader, *, retry_failed: bool = False
 ) -> list[tuple[str, str]]:
     """Return (title key, title) of the titles that this reader has not read."""
-    names = {
-        "prompt_key": reader.prompt_key,
-        "generator": reader.name,
-        "step": STEP,
-        "retry": retry_failed,
-    }
+    names = _names(reader, retry_failed)
     return [(key, title) for key, title in store.rows(MISSING, names)]

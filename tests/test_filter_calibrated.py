@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product as each_of
 
 import numpy as np
@@ -13,7 +14,10 @@ from genfilt.corpus import load_corpus
 from genfilt.correct import Settings, filter_pairs
 from genfilt.embed import Embedder
 from genfilt.errors import GenfiltError, UsageError
+from genfilt.extract import extract_queries
 from genfilt.features import number_features
+from genfilt.generators.base import Attributes
+from genfilt.generators.lexicon import Lexicon
 from genfilt.scene import load_scene
 from genfilt.store import Store
 from tests.described_shop import ask, describe, judge
@@ -175,6 +179,27 @@ def test_audit_needs_a_calibrated_filter(embedder: Embedder) -> None:
             audit_calibrated(store, load_corpus(store, embedder), embedder)
 
 
+def test_queries_are_read_by_the_reader_of_the_titles(embedder: Embedder) -> None:
+    class Backwards(Lexicon):
+        """Reads as the lexicon does, but takes every mug for a lamp."""
+
+        def attributes(self, text: str) -> Attributes:
+            found = super().attributes(text)
+            return replace(found, core_word="lamp") if found.core_word == "mug" else found
+
+    with shop() as store:
+        reader = Backwards({}, ())
+        counts = extract_queries(store, reader)
+        assert counts.done == store.scalar("SELECT count(*) FROM query_keys")
+        assert extract_queries(store, reader).done == 0
+        store.set_meta("llm", reader.name)
+        store.set_meta("llm_prompt_key", reader.prompt_key)
+        number_features(store)
+        scene = load_scene(store, load_corpus(store, embedder), embedder)
+        mug = scene.corpus.queries.texts.index("red mug")
+        assert scene.asked[mug] == (("type", "lamp"), ("color", "red"), ("words", "mug"))
+
+
 def test_settings_that_mean_nothing_are_refused() -> None:
     for settings in (
         {"rule": "newest"},
@@ -182,4 +207,4 @@ def test_settings_that_mean_nothing_are_refused() -> None:
         {"rule": "calibrated", "base_rate": 2.0},
     ):
         with pytest.raises(UsageError, match="give"):
-            Settings(**settings)  # type: ignore[arg-type]
+            Settings(**settings)

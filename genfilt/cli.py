@@ -206,6 +206,7 @@ def filter_command(
     """Write every pair whose score reaches sigma into the correction tables."""
     from genfilt.correct import Settings, filter_pairs
     from genfilt.embed import Embedder
+    from genfilt.status import TITLE_PAIRS
 
     settings = Settings(_sigma(sigma), floor, rule, max_pairs, base_rate)
     with recorded(db, "filter", settings=settings, embedder=embedder) as (store, counts):
@@ -215,9 +216,7 @@ def filter_command(
         counts["query-product corrections"] = store.scalar(
             "SELECT count(*) FROM query_product_corrections"
         )
-        counts["image-title corrections"] = store.scalar(
-            "SELECT count(*) FROM image_title_corrections"
-        )
+        counts["image-title corrections (distinct texts)"] = store.scalar(TITLE_PAIRS)
 
 
 def _sigma(word: str) -> float | None:

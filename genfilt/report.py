@@ -15,7 +15,7 @@ from genfilt.embed import Embedder, Matrix
 from genfilt.errors import GenfiltError
 from genfilt.page import render, thumbnail, write_page
 from genfilt.sheet import reviewed_precision
-from genfilt.status import warnings
+from genfilt.status import TITLE_PAIRS, warnings
 from genfilt.store import Store, now
 
 CARDS = 24  # corrections in the gallery
@@ -79,7 +79,6 @@ HEADLINE = """
 SELECT (SELECT count(*) FROM query_product_corrections) AS corrections,
        (SELECT count(DISTINCT query_id) FROM query_product_corrections) AS queries,
        (SELECT count(DISTINCT product_id) FROM query_product_corrections) AS products,
-       (SELECT count(*) FROM image_title_corrections) AS titles,
        (SELECT count(*) FROM verdicts WHERE positive AND split = 'train') AS known
 """
 PRODUCT_STEPS = """
@@ -89,7 +88,7 @@ FROM products LEFT JOIN current_captions USING (image_key)
 
 
 def _headline(store: Store) -> dict[str, Any]:
-    return dict(store.arrow(HEADLINE).to_pylist()[0])
+    return {**store.arrow(HEADLINE).to_pylist()[0], "titles": store.scalar(TITLE_PAIRS)}
 
 
 def _product_steps(store: Store) -> list[tuple[str, int]]:
@@ -212,9 +211,16 @@ SELECT query, title, attributes, caption, image, q_i, q_t, score, reasons FROM (
 ) WHERE place <= $each ORDER BY score DESC LIMIT $cards
 """
 TITLE_CARDS_SQL = """
-SELECT caption, c.title, i_t, products.image
-FROM image_title_corrections c JOIN products ON products.product_id = c.image_product_id
-ORDER BY hash(image_product_id, title_product_id) LIMIT ?
+SELECT pictured.image, image_text AS caption, titled.title, i_t
+FROM (FROM it_corrections ORDER BY hash(f_image, f_title) LIMIT $some) c
+JOIN (SELECT f_image, image_text, min(product_id) AS product_id
+      FROM features JOIN product_no USING (f) GROUP BY ALL) i USING (f_image)
+JOIN (SELECT f_title, max(product_id) AS product_id
+      FROM features JOIN product_no USING (f) GROUP BY ALL) t USING (f_title)
+JOIN products pictured ON pictured.product_id = i.product_id
+JOIN products titled ON titled.product_id = t.product_id
+WHERE coalesce(i.product_id <> t.product_id, false)
+ORDER BY hash(f_image, f_title) LIMIT $cards
 """
 
 
@@ -226,7 +232,9 @@ def _cards(store: Store, corrections: int) -> list[dict[str, Any]]:
 
 
 def _title_cards(store: Store) -> list[dict[str, Any]]:
-    rows = store.arrow(TITLE_CARDS_SQL, [TITLE_CARDS]).to_pylist()
+    rows = store.arrow(
+        TITLE_CARDS_SQL, {"some": 50 * TITLE_CARDS, "cards": TITLE_CARDS}
+    ).to_pylist()
     return [{**row, "thumbnail": thumbnail(row["image"])} for row in rows]
 
 

@@ -241,8 +241,9 @@ JOIN features fi ON fi.f_image = c.f_image JOIN product_no inumber ON inumber.f 
 JOIN products ip ON ip.product_id = inumber.product_id
 JOIN features ft ON ft.f_title = c.f_title JOIN product_no tnumber ON tnumber.f = ft.f
 JOIN products tp ON tp.product_id = tnumber.product_id
-WHERE ip.product_id <> tp.product_id AND ip.title_key <> tp.title_key
-  AND ip.image_key IS DISTINCT FROM tp.image_key;
+-- Inside coalesce, since the planner would join all products with all others by a bare inequality.
+WHERE coalesce(ip.product_id <> tp.product_id AND ip.title_key <> tp.title_key
+               AND ip.image_key IS DISTINCT FROM tp.image_key, false);
 
 CREATE VIEW positives AS
 SELECT query_id, product_id, source, split

@@ -11,6 +11,17 @@ from genfilt.store import Store
 GROWN = 1.2  # times the products that a generator was fitted to
 TABLES = ("products", "queries", "clicks", "labels", "reviews", "attributes", "captions")
 
+# Written out by id these grow with the square of the equal listings; here each counts once, if it
+# concerns more than one product.
+TITLE_PAIRS = """
+SELECT count(*) FROM it_corrections
+JOIN (SELECT f_image, min(p) AS low, max(p) AS high
+      FROM features JOIN product_no USING (f) GROUP BY f_image) image USING (f_image)
+JOIN (SELECT f_title, min(p) AS low, max(p) AS high
+      FROM features JOIN product_no USING (f) GROUP BY f_title) title USING (f_title)
+WHERE image.low <> image.high OR title.low <> title.high OR image.low <> title.low
+"""
+
 COVERAGE = {
     "titles without attributes": (
         "SELECT count(DISTINCT title_key) FROM products "
@@ -29,7 +40,7 @@ COVERAGE = {
         "WHERE raw LIKE '{%' AND json_array_length(raw::JSON, '$.invented') > 0"
     ),
     "query-product corrections": "SELECT count(*) FROM query_product_corrections",
-    "image-title corrections": "SELECT count(*) FROM image_title_corrections",
+    "image-title corrections (distinct texts)": TITLE_PAIRS,
 }
 
 

@@ -34,11 +34,11 @@ from genfilt.synth.vocabulary import Vocabulary, Words, load_vocabulary
 
 # The model learned one task, so its template leaves the instructions out; the title stands last.
 TEMPLATE = "{{ bos_token + messages[-1]['content'].split('\\n')[-1] + '\\n' }}"
-VOCABULARY = 1024
-# What stands between the values is one token, so that the model's work is the values.
-PIECES = r'\{"core_word":(?:"|null)|"?,"[a-z_]+":(?:"|null)|"?\}|Title: "|"\n|\s|\d|[^\w\s]|_'
-BATCH = 64
-RATE = 3e-3
+VOCABULARY = 2048
+# What constrained decoding forces, a key with its signs, is one token: the grammar cuts there.
+PIECES = r'\{"core_word":|,"[a-z_]+":|null|Title: "|\s|\d|[^\w\s]|_'
+BATCH = 32
+RATE = 2e-3
 
 
 @dataclass(frozen=True)
@@ -114,25 +114,39 @@ def answer(fields: Mapping[str, str | None]) -> str:
     return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
 
 
-def with_new_words(example: Example, rng: random.Random) -> Example:
-    """Return the example with one of its values replaced by a word that nobody knows.
+def with_new_words(example: Example, words: Sequence[str], rng: random.Random) -> Example:
+    """Return the example with some of its values replaced by words that no train title holds.
 
-    What it is must then be told from where it stands, and the word copied letter by letter.
+    What they are must then be told from where they stand; and they are copied, whatever they are.
     """
-    told = [name for name in ("core_word", "material", "brand", "color") if example.fields[name]]
-    if not told:
-        return example
-    name = rng.choice(told)
-    old = example.fields[name] or ""
-    syllables = [rng.choice("bcdfghklmnprstvz") + rng.choice("aeiou") for _ in range(3)]
-    new = "".join(syllables)[: rng.randint(4, 6)] + rng.choice(["", "n", "r", "l", "x"])
-    new = new.upper() if old.isupper() else new.capitalize() if old[:1].isupper() else new
-    fields = {key: new if value == old else value for key, value in example.fields.items()}
-    return Example(example.title.replace(old, new), fields, example.split, example.held_out)
+    title, fields = example.title, dict(example.fields)
+    for name, value in fields.items():
+        if value and title.count(value) == 1 and rng.random() < 0.5:
+            fields[name] = new = new_value(name, value, words, rng)
+            title = title.replace(value, new)
+    return Example(title, fields, example.split, example.held_out)
+
+
+def unknown_words(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """Return the vocabulary's words that none of the examples' titles holds."""
+    known = {word for each in examples for word in re.findall(r"\w+", each.title.lower())}
+    alphabetic = (token for token in tokenizer.get_vocab() if token.isalpha() and len(token) > 2)
+    return sorted(token for token in alphabetic if token.lower() not in known)
+
+
+def new_value(name: str, value: str, words: Sequence[str], rng: random.Random) -> str:
+    """Return other digits for a specification, one or two words of like case for anything else."""
+    if name == "model_parameters":
+        return re.sub(r"\d", lambda _: str(rng.randint(0, 9)), value)
+    new = " ".join(rng.choices(words, k=rng.choice((1, 1, 2))))
+    return new.upper() if value.isupper() else new.title() if value[:1].isupper() else new.lower()
 
 
 def train_tokenizer(examples: Sequence[Example], folder: Path) -> PreTrainedTokenizerFast:
-    """Train and save a byte-level BPE; a word is the same after a blank and after a quote."""
+    """Train and save a byte-level BPE; a word is the same after a blank and after a quote.
+
+    Only the tokenizer sees the unseen titles, as text: a real model's knows every word, too.
+    """
     tokenizer = Tokenizer(models.BPE())
     alone = pre_tokenizers.Split(Regex(PIECES), "isolated")
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -144,7 +158,7 @@ def train_tokenizer(examples: Sequence[Example], folder: Path) -> PreTrainedToke
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    texts = (f"{prompt_line(each)}{answer(each.fields)}" for each in examples)
+    texts = (f"{prompt_line(each)}{answer(dict.fromkeys(FIELDS))}" for each in examples)
     tokenizer.train_from_iterator(texts, trainer)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
@@ -182,8 +196,9 @@ def batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield (ids, labels), (B, L) each, of like lengths; what is not answer is not learned."""
     rows = []
+    words = unknown_words(examples, tokenizer)
     for example in examples:
-        shown = with_new_words(example, rng) if rng.random() < 0.4 else example
+        shown = with_new_words(example, words, rng) if rng.random() < 0.6 else example
         prompt = tokenizer.encode(f"<s>{prompt_line(shown)}", add_special_tokens=False)
         reply = tokenizer.encode(f"{answer(shown.fields)}</s>", add_special_tokens=False)
         rows.append((prompt + reply, [-100] * len(prompt) + reply))
@@ -203,7 +218,7 @@ def train(examples: Sequence[Example], folder: Path, *, epochs: int, seed: int =
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # matrices this small lose by threads
     learned = [each for each in examples if each.split == "train"]
-    tokenizer = train_tokenizer(learned, folder)
+    tokenizer = train_tokenizer(examples, folder)
     model = new_model(tokenizer)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=RATE, betas=(0.9, 0.95), weight_decay=0.1, fused=True

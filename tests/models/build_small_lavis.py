@@ -96,11 +96,14 @@ def main() -> None:
     model = Blip2T5(
         img_size=28, num_query_token=4, t5_model="small-t5", vit_precision="fp32"
     ).float()
-    for name, weight in model.t5_model.named_parameters():
-        if "Attention" in name:  # fresh weights attend too weakly for the picture to count
-            torch.nn.init.normal_(weight, std=0.6)
     torch.nn.init.normal_(model.t5_proj.weight)
     torch.nn.init.normal_(model.query_tokens)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, weight in model.t5_model.named_parameters():
+            if "Attention" in name:  # fresh weights attend too weakly for the picture to count
+                torch.nn.init.normal_(weight, std=0.6)
+        model.t5_model.lm_head.weight[1] *= 2  # a sentence shall end now and then
     torch.save({"model": model.state_dict()}, "checkpoint.pth")
     processor = {"name": "blip_image_eval", "image_size": 28}
     config = {

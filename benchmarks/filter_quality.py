@@ -1,0 +1,373 @@
+"""What the rules find of the true pairs that no click or label holds.
+
+`python benchmarks/filter_quality.py` prints, for Luma (LUMA_DIR) and for generated catalogues of
+three seeds, the recall at precision >= 0.95 of the paper's rule, of the calibrated rule on cosines
+alone and with attributes, each on the captions of the embedded generators, on captions of perfect
+type and colour, and on captions that tell gender too. Everything is fitted on train clicks and
+labels; judged are all pairs of the catalogue, of every split, that no click or label holds. Facets
+are only compared with. The table, and what each rule does to the generated catalogue's traps, also
+go to benchmarks/results/filter_quality.json, the pictures of docs/sigma.md to --pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from genfilt.calibrated import Scorer, fit_scene
+from genfilt.corpus import load_corpus
+from genfilt.embed import Embedder
+from genfilt.extract import extract_attributes
+from genfilt.features import number_features
+from genfilt.fitting import Fit
+from genfilt.generators import Choice, open_captioner, open_reader
+from genfilt.ingest import Sources, ingest
+from genfilt.reliability import curve, suggest, train_population
+from genfilt.scene import Scene, load_scene
+from genfilt.store import Store, now
+
+Marks = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+PRECISION = 0.95
+RULES = ("paper", "calibrated", "calibrated with attributes")
+CAPTIONS = ("embedded generators", "perfect type, colour", "perfect type, colour, gender")
+SIGMAS = (0.5, 0.8, 0.9, 0.95)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is relevant, and subsets of pairs to report apart; (Q, P) by id order."""
+
+    query_ids: list[str]
+    product_ids: list[str]
+    relevant: Marks
+    parts: dict[str, Marks]  # subsets of pairs by name
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A folder with its truth, and captions for each setting beside the embedded ones."""
+
+    name: str
+    folder: Path
+    truth: Callable[[], Truth]
+    captions: dict[str, dict[str, str]]  # setting -> product_id -> caption
+
+
+def luma(folder: Path) -> Catalogue:
+    """Return Luma: relevant is a product that has every facet that the query names."""
+    import csv
+
+    def rows(name: str) -> list[dict[str, str]]:
+        with (folder / name).open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    products, queries = rows("products.csv"), rows("queries.csv")
+
+    def truth() -> Truth:
+        relevant = np.ones((len(queries), len(products)), dtype=bool)
+        for name in ("type", "color", "gender", "material"):
+            for row, query in enumerate(queries):
+                if query[name]:
+                    relevant[row] &= [
+                        query[name] in each[name]
+                        if name == "material"
+                        else query[name] == each[name]
+                        for each in products
+                    ]
+        train = np.array([each["split"] == "train" for each in products])
+        cold = np.broadcast_to(~train, relevant.shape)
+        parts = {"all": np.ones_like(relevant), "products not in train": cold}
+        return Truth(_ids(queries, "query_id"), _ids(products, "product_id"), relevant, parts)
+
+    people = {"women": "a woman", "men": "a man"}
+    return Catalogue(
+        "Luma",
+        folder,
+        truth,
+        {
+            CAPTIONS[1]: {p["product_id"]: f"a {p['color']} {p['type']}" for p in products},
+            CAPTIONS[2]: {
+                p["product_id"]: f"{people[p['gender']]} wearing a {p['color']} {p['type']}"
+                for p in products
+            },
+        },
+    )
+
+
+def generated(folder: Path, seed: int, products: int) -> Catalogue:
+    """Make a catalogue with pictures and return it."""
+    import duckdb
+
+    from genfilt.synth import synthesize
+
+    target = folder / f"synth-{seed}"
+    synthesize(products, target, seed=seed, attack=True)
+    with duckdb.connect(str(target / "truth.duckdb"), read_only=True) as connection:
+        facets = connection.execute(
+            "SELECT product_id, replace(type, '_', ' '), replace(color, '_', ' '), gender, "
+            "near_duplicate, stuffed OR misleading OR falsified, wrong_picture, held_out "
+            "FROM facets ORDER BY product_id"
+        ).fetchall()
+        needs = connection.execute(
+            "SELECT query_id, brand_only, held_out FROM needs ORDER BY query_id"
+        ).fetchall()
+        pairs = connection.execute("SELECT query_id, product_id FROM relevant").fetchall()
+
+    def truth() -> Truth:
+        query_ids, product_ids = [row[0] for row in needs], [row[0] for row in facets]
+        q = {name: at for at, name in enumerate(query_ids)}
+        p = {name: at for at, name in enumerate(product_ids)}
+        relevant = np.zeros((len(q), len(p)), dtype=bool)
+        for query, product in pairs:
+            relevant[q[query], p[product]] = True
+        held = np.array([row[2] for row in needs])[:, None] | np.array([row[7] for row in facets])
+        traps = {
+            "near-duplicates": np.array([bool(row[4]) for row in facets])[None],
+            "titles that mislead": np.array([bool(row[5]) for row in facets])[None],
+            "wrong pictures": np.array([bool(row[6]) for row in facets])[None],
+            "brand-only queries": np.array([bool(row[1]) for row in needs])[:, None],
+        }
+        everything = np.ones_like(relevant)
+        parts = {"all": everything, "seen words": ~held, "held-out words": held}
+        parts |= {name: np.broadcast_to(part, relevant.shape) for name, part in traps.items()}
+        return Truth(query_ids, product_ids, relevant, parts)
+
+    plain = {row[0]: f"a {row[2]} {row[1]}" for row in facets}
+    whose = {row[0]: f"{plain[row[0]]} for {row[3]}" if row[3] else plain[row[0]] for row in facets}
+    return Catalogue(f"synth {seed}", target, truth, {CAPTIONS[1]: plain, CAPTIONS[2]: whose})
+
+
+def _ids(rows: list[dict[str, str]], name: str) -> list[str]:
+    return [row[name] for row in rows]
+
+
+@contextmanager
+def described(catalogue: Catalogue, setting: str) -> Iterator[Store]:
+    """Ingest the catalogue and describe it by the embedded generators or with given captions."""
+    from genfilt.caption import caption_pictures
+
+    folder = catalogue.folder
+    with Store() as store:
+        files = {n: str(folder / f"{n}.csv") for n in ("products", "queries", "clicks", "labels")}
+        ingest(store, Sources(**files, images=folder))
+        with open_reader(store, Choice("lexicon")) as reader:
+            extract_attributes(store, reader)
+        if setting in catalogue.captions:
+            _write(store, catalogue.captions[setting])
+        else:
+            with open_captioner(store, Choice("neighbours")) as captioner:
+                caption_pictures(store, captioner)
+        number_features(store)
+        yield store
+
+
+def _write(store: Store, captions: dict[str, str]) -> None:
+    """Caption each product's picture, of which equal ones are told apart by what they show."""
+    store.connection.execute(
+        "UPDATE products SET image_key = image_key || product_id WHERE image_key IS NOT NULL"
+    )
+    from genfilt.ingest import NUMBER_PRODUCTS, PLACE_PRODUCTS
+
+    store.connection.execute(NUMBER_PRODUCTS)
+    store.connection.execute(PLACE_PRODUCTS)
+    keys = store.rows("SELECT product_id, image_key FROM products WHERE image_key IS NOT NULL")
+    said = {"prompt_key": "given", "generator": "given", "raw": "", "created_at": now()}
+    store.insert(
+        "captions",
+        pa.Table.from_pylist(
+            [{"image_key": key, "caption": captions[name], **said} for name, key in keys]
+        ),
+    )
+    store.set_meta("captioner", "given")
+    store.set_meta("captioner_prompt_key", "given")
+
+
+def scores(scene: Scene, rule: str) -> tuple[Floats, Marks, Fit | None]:  # (queries, features) each
+    """Return every pair's score, and which pairs are vetoed."""
+    size = (len(scene.asked), len(scene.facts))
+    if rule == "paper":
+        fused = scene.products.image.astype(np.float64) + scene.products.title
+        return scene.queries.vectors @ fused.T / 2, np.zeros(size, dtype=bool), None
+    fit = fit_scene(scene, attributes=rule != "calibrated")
+    scorer = Scorer(fit.calibration, scene, fit.unseen)
+    q, f = np.divmod(np.arange(size[0] * size[1]), size[1])
+    score, vetoed = scorer.scores(q, f)
+    # Pairs of one step of the monotone map keep the order of their linear scores.
+    linear = scorer.left.astype(np.float64) @ scorer.right.astype(np.float64).T
+    return score.reshape(size) + 1e-9 * np.tanh(linear / 50), vetoed.reshape(size), fit
+
+
+def measure(catalogue: Catalogue, setting: str, embedder: Embedder) -> list[dict[str, Any]]:
+    """Return one row of figures for each rule and part of the pairs."""
+    truth = catalogue.truth()
+    with described(catalogue, setting) as store:
+        scene = load_scene(store, load_corpus(store, embedder), embedder)
+        known = _known(store, truth)
+        rows_of = _places(store, scene, truth)
+    figures = []
+    for rule in RULES:
+        started = time.perf_counter()
+        score, vetoed, fit = scores(scene, rule)
+        score = np.where(vetoed, -1.0, score)[np.ix_(*rows_of)]
+        score[:, rows_of[1] < 0] = -1.0  # products without a caption
+        seconds = time.perf_counter() - started
+        threshold = at_precision(score[~known], truth.relevant[~known])[1]
+        for part, chosen in truth.parts.items():
+            use = chosen & ~known
+            figures.append(
+                {
+                    "catalogue": catalogue.name,
+                    "captions": setting,
+                    "rule": rule,
+                    "part": part,
+                    **_figures(score, truth.relevant, use, threshold),
+                    **(_beliefs(score, truth.relevant, chosen, known, fit) if fit else {}),
+                    "seconds": round(seconds, 1),
+                }
+            )
+    return figures
+
+
+def _known(store: Store, truth: Truth) -> Marks:
+    q = {name: at for at, name in enumerate(truth.query_ids)}
+    p = {name: at for at, name in enumerate(truth.product_ids)}
+    known = np.zeros(truth.relevant.shape, dtype=bool)
+    for query, product in store.rows(
+        "SELECT query_id, product_id FROM clicks UNION SELECT query_id, product_id FROM labels"
+    ):
+        known[q[query], p[product]] = True
+    return known
+
+
+def _places(store: Store, scene: Scene, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
+    q = dict(store.rows("SELECT query_id, q FROM query_no"))
+    f = dict(store.rows("SELECT product_id, f FROM product_no"))
+    rows = {number: row for row, number in enumerate(scene.corpus.queries.numbers.tolist())}
+    columns = {number: row for row, number in enumerate(scene.corpus.features.f.tolist())}
+    return (
+        np.array([rows[q[name]] for name in truth.query_ids]),
+        np.array([columns.get(f[name], -1) for name in truth.product_ids]),
+    )
+
+
+def at_precision(score: Floats, relevant: Marks) -> tuple[float, float]:
+    """Return the largest recall at a precision of PRECISION or more, and its threshold."""
+    order = np.argsort(-score, kind="stable")
+    score, right = score[order], np.cumsum(relevant[order])
+    ends = np.append(score[1:] != score[:-1], True) & (score > -1)
+    good = ends & (right / np.arange(1, len(score) + 1) >= PRECISION)
+    if not good.any():
+        return 0.0, float("inf")
+    best = np.flatnonzero(good)[np.argmax(right[good])]
+    return float(right[best] / max(relevant.sum(), 1)), float(score[best])
+
+
+def _figures(score: Floats, relevant: Marks, use: Marks, threshold: float) -> dict[str, Any]:
+    passing = use & (score >= threshold)
+    return {
+        "true pairs": int(relevant[use].sum()),
+        "recall": round(at_precision(score[use], relevant[use])[0], 4),
+        "passing": int(passing.sum()),
+        "passing right": int((passing & relevant).sum()),
+    }
+
+
+def _beliefs(
+    score: Floats, relevant: Marks, chosen: Marks, known: Marks, fit: Fit
+) -> dict[str, Any]:
+    """Return what sigma promised and what it kept."""
+    found: dict[str, Any] = {}
+    for name, lowest in (("error", 0.0), ("error of candidates", 0.05)):
+        use = chosen & ~known & (score >= lowest)
+        place = np.minimum((score[use] * 10).astype(int), 9)
+        gap = np.bincount(place, weights=score[use] - relevant[use], minlength=10)
+        found[name] = round(float(np.abs(gap).sum() / max(use.sum(), 1)), 4)
+    for sigma in SIGMAS:
+        passing = chosen & ~known & (score >= sigma)
+        right = int((passing & relevant).sum())
+        total = int((relevant & chosen & ~known).sum())
+        found[f"sigma {sigma}"] = [
+            round(right / max(int(passing.sum()), 1), 4),
+            round(right / max(total, 1), 4),
+        ]
+    best = suggest(curve(train_population(fit)), PRECISION)
+    found["auto sigma"] = best["sigma"]
+    if best["sigma"] is not None:
+        passing = chosen & ~known & (score >= best["sigma"])
+        right = int((passing & relevant).sum())
+        found["auto"] = [
+            round(right / max(int(passing.sum()), 1), 4),
+            round(right / max(int((relevant & chosen & ~known).sum()), 1), 4),
+        ]
+    found["base rate"] = [round(fit.calibration.base_rate, 5), round(float(relevant.mean()), 5)]
+    found["bins"] = _bins(score, relevant, chosen & ~known)
+    return found
+
+
+def _bins(score: Floats, relevant: Marks, use: Marks) -> list[list[float]]:
+    use = use & (score >= 0)
+    place = np.minimum((score[use] * 10).astype(int), 9)
+    mass = np.bincount(place, minlength=10)
+    said = np.bincount(place, weights=score[use], minlength=10)
+    seen = np.bincount(place, weights=relevant[use].astype(float), minlength=10)
+    return [
+        [round(said[at] / mass[at], 4), round(seen[at] / mass[at], 4), int(mass[at])]
+        for at in range(10)
+        if mass[at]
+    ]
+
+
+def table(figures: list[dict[str, Any]]) -> str:
+    """Return the figures as Markdown: a row a catalogue, part and setting, a column a rule."""
+    lines = ["| catalogue | pairs | captions | true pairs | " + " | ".join(RULES) + " |"]
+    lines.append("|---|---|---|---|" + "---|" * len(RULES))
+    for catalogue, part, captions in dict.fromkeys(
+        (row["catalogue"], row["part"], row["captions"]) for row in figures
+    ):
+        rows = {
+            row["rule"]: row
+            for row in figures
+            if (row["catalogue"], row["part"], row["captions"]) == (catalogue, part, captions)
+        }
+        cells = [f"{rows[rule]['recall']:.3f}" for rule in RULES]
+        count = rows[RULES[0]]["true pairs"]
+        lines.append(
+            f"| {catalogue} | {part} | {captions} | {count:,} | " + " | ".join(cells) + " |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--luma", type=Path, default=os.environ.get("LUMA_DIR"))
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--products", type=int, default=400)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/filter_quality.json"))
+    options = parser.parse_args()
+    embedder, figures = Embedder(), []
+    with tempfile.TemporaryDirectory() as folder:
+        catalogues = [luma(Path(options.luma))] if options.luma else []
+        catalogues += [generated(Path(folder), seed, options.products) for seed in options.seeds]
+        for catalogue in catalogues:
+            for setting in CAPTIONS:
+                figures += measure(catalogue, setting, embedder)
+                options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    print(table(figures))
+
+
+if __name__ == "__main__":
+    main()

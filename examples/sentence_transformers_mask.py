@@ -48,7 +48,7 @@ def train(
             folder,
             num_train_epochs=epochs,
             per_device_train_batch_size=64,
-            learning_rate=3e-4,
+            learning_rate=1e-4,
             warmup_steps=5,
             save_strategy="no",
             report_to=[],

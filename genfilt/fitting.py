@@ -202,7 +202,7 @@ class Design:
     def bounds(self) -> list[tuple[float | None, float | None]]:
         """Return what each weight may be: a confirmation never lowers a score."""
         free, up, down = (None, None), (0.0, None), (None, 0.0)
-        family = [free, up, up, down, down, up, up]
+        family = [free, up, up, down, down, up, (0.0, 1.0)]  # taught: a logit as it is, or less
         return [up, up, free, *(family * len(self.names)), free]
 
     def families(self, weights: Floats) -> dict[str, Weight]:
@@ -332,7 +332,10 @@ def _fit_weights(
         start * scale,
         jac=True,
         method="L-BFGS-B",
-        bounds=design.bounds(),
+        bounds=[
+            tuple(None if end is None else end * each for end in ends)
+            for ends, each in zip(design.bounds(), scale, strict=True)
+        ],
         options={"maxiter": STEPS},
     )
     return np.asarray(found.x / scale, dtype=np.float64)

@@ -92,7 +92,8 @@ def load_scene(store: Store, corpus: Corpus, embedder: Embedder) -> Scene:
     rows = store.rows(TITLES)
     titles = [title for _, title, *_ in rows]
     facts = [held_by(title, _attributes(fields), caption) for _, title, caption, *fields in rows]
-    asked = _asked(store, corpus, facts)
+    log = _log(store, corpus)
+    asked = _asked(store, corpus, facts, log)
     counts = Counter(value for each in asked for value in each)
     values = sorted(counts, key=lambda value: (-counts[value], value))
 
@@ -102,7 +103,6 @@ def load_scene(store: Store, corpus: Corpus, embedder: Embedder) -> Scene:
 
     judge = Judge.of(values, facts, similar)
     queries = Queries(corpus.q, _shares(asked, values))
-    log = _log(store, corpus)
     yes, no = count_values(queries.asked, values, log, len(facts))
     features = corpus.features
     products = Products(
@@ -119,17 +119,22 @@ def load_scene(store: Store, corpus: Corpus, embedder: Embedder) -> Scene:
     return Scene(corpus, asked, facts, judge, values, queries, products, log, train, made_for)
 
 
-def _asked(store: Store, corpus: Corpus, facts: Sequence[Product]) -> list[tuple[Asked, ...]]:
-    """Return what each query asks for, without words that no product has: they tell nothing."""
+def _asked(
+    store: Store, corpus: Corpus, facts: Sequence[Product], log: Pairs
+) -> list[tuple[Asked, ...]]:
+    """Return what each query asks for.
+
+    Words that no product has tell nothing where the log knows them ("cheap", "online"); a word
+    that it has never met may be what the query is about, and stays, confirmed by nothing.
+    """
     stored = {q: _attributes(fields) for q, *fields in store.rows(QUERY_ATTRIBUTES)}
     reader = _lexicon(store)
+    texts = zip(corpus.queries.numbers.tolist(), corpus.queries.texts, strict=True)
+    asked = [asked_by(text, stored.get(q) or reader.attributes(text)) for q, text in texts]
     stems = {stem for product in facts for said in product.values() for stem in said.stems}
-    asked = []
-    for q, text in zip(corpus.queries.numbers.tolist(), corpus.queries.texts, strict=True):
-        attributes = stored.get(q) or reader.attributes(text)
-        found = asked_by(text, attributes)
-        asked.append(tuple(each for each in found if each[0] != "words" or each[1] in stems))
-    return asked
+    empty = {each for row in np.unique(log.q) for each in asked[row] if each[0] == "words"}
+    empty = {each for each in empty if each[1] not in stems}
+    return [tuple(each for each in found if each not in empty) for found in asked]
 
 
 def _lexicon(store: Store) -> Lexicon:

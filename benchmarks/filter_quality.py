@@ -26,16 +26,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from genfilt.calibrated import Scorer, fit_scene
+from genfilt.calibration.fitting import Fit
+from genfilt.calibration.reliability import curve, suggest, train_population
+from genfilt.calibration.scene import Scene, load_scene
+from genfilt.calibration.scorer import Scorer, fit_scene
 from genfilt.corpus import load_corpus
 from genfilt.embed import Embedder
 from genfilt.extract import extract_attributes
 from genfilt.features import number_features
-from genfilt.fitting import Fit
 from genfilt.generators import Choice, open_captioner, open_reader
 from genfilt.ingest import Sources, ingest
-from genfilt.reliability import curve, suggest, train_population
-from genfilt.scene import Scene, load_scene
 from genfilt.store import Store, now
 
 Marks = npt.NDArray[np.bool_]

@@ -65,7 +65,7 @@ def audit(
         corpus = load_corpus(store, Embedder(embedder))
         rule = store.scalar("SELECT rule FROM filters WHERE current")
         if rule == "calibrated" and split == "train":
-            from genfilt.audit_calibrated import audit_calibrated
+            from genfilt.calibration.audit import audit_calibrated
 
             found = audit_calibrated(
                 *(store, corpus, Embedder(embedder)),

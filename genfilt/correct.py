@@ -22,7 +22,7 @@ from genfilt.join import threshold_join
 from genfilt.store import Store, now
 
 if TYPE_CHECKING:
-    from genfilt.calibrated import Scorer
+    from genfilt.calibration.scorer import Scorer
 
 RULES = ("paper", "calibrated")
 MAX_PAIRS = 100_000_000
@@ -168,9 +168,9 @@ def _calibrated(
     store: Store, corpus: Corpus, settings: Settings, embedder: Embedder
 ) -> tuple[Settings, Scorer]:
     """Fit the calibrated rule, and choose sigma where none is given."""
-    from genfilt.audit_calibrated import suggested_sigma
-    from genfilt.calibrated import Scorer, fit_scene
-    from genfilt.scene import load_scene
+    from genfilt.calibration.audit import suggested_sigma
+    from genfilt.calibration.scene import load_scene
+    from genfilt.calibration.scorer import Scorer, fit_scene
 
     scene = load_scene(store, corpus, embedder)
     fit = fit_scene(scene, base_rate=settings.base_rate)

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from genfilt.agreement import CONFIRM, CONTRADICT, SILENT, Judge, explain, verdicts
+from genfilt.calibration.agreement import CONFIRM, CONTRADICT, SILENT, Judge, explain, verdicts
+from genfilt.calibration.facts import Asked, Family, Product, asked_by, held_by
+from genfilt.calibration.scene import qualified
 from genfilt.embed import Embedder
-from genfilt.facts import Asked, Family, Product, asked_by, held_by
 from genfilt.generators.base import Attributes
 from genfilt.generators.lexicon import Lexicon
 
@@ -38,6 +39,20 @@ def test_a_query_is_read_into_what_it_asks_for() -> None:
     assert ("parameters", "128gb") in asks("128 GB phone")
     assert asked_by("", NOTHING) == ()
     assert asked_by("green mug", None) == (("words", "green"), ("words", "mug"))
+
+
+def test_a_word_that_many_of_a_kind_have_qualifies_it() -> None:
+    shirts = [product(f"Button-up Linen Shirt {n}") for n in range(4)]
+    others = [product("Zorblat Shirt"), product("Zorblat Mug"), *(product("Mug"),) * 8]
+    asked = [asks("zorblat button-up shirt"), asks("zorblat mug"), asks("button-up")]
+    words = [
+        {value for value in each if value[0] in ("words", "qualifier")}
+        for each in qualified(asked, [*shirts, *others])
+    ]
+    assert words[0] == {("words", "zorblat"), ("qualifier", "button"), ("qualifier", "up")}
+    assert words[1] == {("words", "zorblat")}
+    assert words[2] == {("words", "button"), ("words", "up")}  # of no kind
+    assert qualified([()], []) == [()]
 
 
 def test_of_several_things_in_a_picture_the_one_that_is_sold_counts() -> None:

@@ -5,7 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from genfilt.calibrate import (
+from genfilt.calibration import rule
+from genfilt.calibration.facts import Asked
+from genfilt.calibration.fitting import Fit, Training, fit_calibration
+from genfilt.calibration.population import Evidence, Pairs, estimate_coverage
+from genfilt.calibration.reliability import curve, reliability, suggest, train_population
+from genfilt.calibration.rule import (
     Calibration,
     Products,
     Queries,
@@ -16,14 +21,10 @@ from genfilt.calibrate import (
     value_scores,
     vetoed,
 )
+from genfilt.calibration.sampling import sample_pairs, with_log
+from genfilt.calibration.teaching import FOLDS, count_values, history, title_folds
 from genfilt.errors import GenfiltError
-from genfilt.facts import Asked
-from genfilt.fitting import Fit, Training, fit_calibration
 from genfilt.join import threshold_join
-from genfilt.population import Evidence, Pairs, estimate_coverage
-from genfilt.reliability import curve, reliability, suggest, train_population
-from genfilt.sampling import sample_pairs, with_log
-from genfilt.teaching import FOLDS, count_values, history, title_folds
 
 WIDTH = 24
 COLORS = ("red", "blue", "green", "black", "white")
@@ -156,16 +157,13 @@ def test_the_join_finds_what_brute_force_over_all_pairs_finds(
 def test_values_that_share_a_column_only_raise_and_the_excess_is_known(
     training: Training, fit: Fit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from genfilt import calibrate
 
     exact = all_scores(fit, training)
-    monkeypatch.setattr(calibrate, "COLUMNS", 6)
-    monkeypatch.setattr(calibrate, "SHARED", 3)
+    monkeypatch.setattr(rule, "COLUMNS", 6)
+    monkeypatch.setattr(rule, "SHARED", 3)
     raised = all_scores(fit, training)
     q, f = np.divmod(np.arange(exact.size), exact.shape[1])
-    excess = calibrate.overshoot(
-        fit.calibration, training.queries, training.products, VALUES, (q, f)
-    )
+    excess = rule.overshoot(fit.calibration, training.queries, training.products, VALUES, (q, f))
     assert (raised >= exact - 1e-4).all()
     assert (raised > exact + 1e-3).any()
     assert raised.ravel() - excess == pytest.approx(exact.ravel(), abs=1e-4)
@@ -294,7 +292,7 @@ def test_a_sample_stands_for_all_pairs(world: World, monkeypatch: pytest.MonkeyP
     log = world.log()
     everything = sample_pairs(world.queries, world.products, log, world.train)
     assert len(everything.q) == len(world.asked) * len(world.train)
-    monkeypatch.setattr("genfilt.sampling.MOST_PAIRS", 6000)
+    monkeypatch.setattr("genfilt.calibration.sampling.MOST_PAIRS", 6000)
     part = sample_pairs(world.queries, world.products, log, world.train)
     assert len(part.q) < 0.6 * len(everything.q)
     assert part.weight.sum() == pytest.approx(len(everything.q))

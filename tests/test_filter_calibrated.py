@@ -8,8 +8,9 @@ from itertools import product as each_of
 import numpy as np
 import pytest
 
-from genfilt.audit_calibrated import audit_calibrated
-from genfilt.calibrated import Scorer, fit_scene
+from genfilt.calibration.audit import audit_calibrated
+from genfilt.calibration.scene import load_scene
+from genfilt.calibration.scorer import Scorer, fit_scene
 from genfilt.corpus import load_corpus
 from genfilt.correct import Settings, filter_pairs
 from genfilt.embed import Embedder
@@ -18,7 +19,6 @@ from genfilt.extract import extract_queries
 from genfilt.features import number_features
 from genfilt.generators.base import Attributes
 from genfilt.generators.lexicon import Lexicon
-from genfilt.scene import load_scene
 from genfilt.store import Store
 from tests.described_shop import ask, describe, judge
 

@@ -46,7 +46,8 @@ class ChatServer:
         timeout: seconds that one request may take.
 
     Raises:
-        GenfiltError: no server answers there, or it does not serve the model.
+        GenfiltError: no server answers there, it refuses our key, or no model is named and it
+            serves none or several.
     """
 
     def __init__(self, url: str, model: str | None = None, *, timeout: float = 300.0) -> None:
@@ -55,7 +56,7 @@ class ChatServer:
         self._timeout = timeout
         self._refused = 0
         self._accepted = False
-        self.model = model if model is not None else self._only_model()
+        self.model = self._named(model)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Chat]:
@@ -82,9 +83,7 @@ class ChatServer:
         if response.status_code in (408, 425, 429) or response.status_code >= 500:
             raise BusyError(f"{self.url} answered {words}", _retry_after(response))
         if response.status_code in (401, 403):
-            raise GenfiltError(
-                f"{self.url} refused the access key ({words}); set {KEY_VARIABLE} to a valid one."
-            )
+            raise self._key_refused(words)
         if response.status_code in (404, 405):
             raise GenfiltError(
                 f"{self.url} does not serve {self.model} for chat ({words}); check --llm-url and "
@@ -98,15 +97,26 @@ class ChatServer:
             )
         return Failure("refused by the server", words)
 
-    def _only_model(self) -> str:
+    def _named(self, model: str | None) -> str:
+        """Return the model to ask for; a server that is not there is noticed now, not in the run.
+
+        With a model given, what the server says of its models does not matter: a gateway may serve
+        what it does not list.
+        """
         try:
             response = httpx.get(f"{self.url}/models", timeout=20, **_options(self.url))
-            served = [str(card["id"]) for card in response.raise_for_status().json()["data"]]
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise GenfiltError(
                 f"No model server answers at {self.url} ({error}); start one or check the URL."
             ) from None
-        except (ValueError, KeyError, TypeError):
+        if response.status_code in (401, 403):
+            raise self._key_refused(_words(response))
+        return model if model is not None else self._only_model(response)
+
+    def _only_model(self, response: httpx.Response) -> str:
+        try:
+            served = [str(card["id"]) for card in response.raise_for_status().json()["data"]]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
             raise GenfiltError(
                 f"{self.url}/models is no list of models; give the URL of an OpenAI-compatible "
                 "server, for example http://127.0.0.1:8000."
@@ -117,6 +127,11 @@ class ChatServer:
                 "(or --captioner-model)."
             )
         return served[0]
+
+    def _key_refused(self, words: str) -> GenfiltError:
+        return GenfiltError(
+            f"{self.url} refused the access key ({words}); set {KEY_VARIABLE} to a valid one."
+        )
 
 
 class Chat:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from genfilt.facts import Asked
+from genfilt.calibration.facts import Asked
+from genfilt.calibration.population import Pairs
 from genfilt.keys import text_key
-from genfilt.population import Pairs
 
 Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]

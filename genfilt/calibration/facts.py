@@ -19,7 +19,9 @@ from genfilt.generators.vocabulary import (
     vocabulary,
 )
 
-Family = Literal["type", "color", "material", "brand", "parameters", "audience", "words"]
+Family = Literal[
+    "type", "color", "material", "brand", "parameters", "audience", "qualifier", "words"
+]
 FAMILIES: tuple[Family, ...] = (
     "type",
     "color",
@@ -27,6 +29,7 @@ FAMILIES: tuple[Family, ...] = (
     "brand",
     "parameters",
     "audience",
+    "qualifier",
     "words",
 )
 FUNCTION_WORDS = frozenset(("a", "an", "the", "and", "or", "of"))

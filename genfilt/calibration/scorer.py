@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from genfilt.agreement import NAMES, explain
-from genfilt.calibrate import (
+from genfilt.calibration.agreement import NAMES, explain
+from genfilt.calibration.facts import FAMILIES, SOURCES, Asked
+from genfilt.calibration.fitting import Fit, Marks, Training, fit_calibration
+from genfilt.calibration.rule import (
     Calibration,
     left_vectors,
     overshoot,
@@ -19,13 +21,11 @@ from genfilt.calibrate import (
     told_scores,
     vetoed,
 )
+from genfilt.calibration.sampling import sample_pairs
+from genfilt.calibration.scene import Scene
+from genfilt.calibration.teaching import Floats, Rows
 from genfilt.errors import GenfiltError
-from genfilt.facts import FAMILIES, SOURCES, Asked
-from genfilt.fitting import Fit, Marks, Training, fit_calibration
 from genfilt.join import threshold_join
-from genfilt.sampling import sample_pairs
-from genfilt.scene import Scene
-from genfilt.teaching import Floats, Rows
 
 TOLERANCE = 1e-6
 LOWEST = -1e6  # a linear score below all others

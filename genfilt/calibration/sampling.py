@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from genfilt.calibrate import Products, Queries
-from genfilt.population import UNJUDGED, Pairs
-from genfilt.teaching import Floats, Matrix, Rows
+from genfilt.calibration.population import UNJUDGED, Pairs
+from genfilt.calibration.rule import Products, Queries
+from genfilt.calibration.teaching import Floats, Matrix, Rows
 
 MOST_PAIRS = 300_000
 NEAREST = 0.5  # share of a query's sample that goes to the pairs that look most alike

@@ -19,9 +19,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
+from genfilt.calibration.facts import Asked
+from genfilt.calibration.teaching import FOLDS, Floats, Matrix, Rows, taught_scores
 from genfilt.errors import GenfiltError
-from genfilt.facts import Asked
-from genfilt.teaching import FOLDS, Floats, Matrix, Rows, taught_scores
 
 COLUMNS = 256  # coordinates for asked values, the most frequent ones first
 SHARED = 64  # of them, the last ones, that rare values share

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
-from genfilt.agreement import Judge, verdicts
-from genfilt.calibrate import Products, Queries
+from genfilt.calibration.agreement import Judge, verdicts
+from genfilt.calibration.facts import Asked, Product, asked_by, held_by
+from genfilt.calibration.population import RELEVANT, UNJUDGED, Pairs
+from genfilt.calibration.rule import Products, Queries
+from genfilt.calibration.teaching import Rows, count_values, history, title_folds
 from genfilt.corpus import Corpus
 from genfilt.embed import Embedder, Matrix, embed
-from genfilt.facts import Asked, Product, asked_by, held_by
 from genfilt.features import TEMPLATE
 from genfilt.generators.base import Attributes
 from genfilt.generators.lexicon import Lexicon
-from genfilt.population import RELEVANT, UNJUDGED, Pairs
 from genfilt.store import Store
-from genfilt.teaching import Rows, count_values, history, title_folds
 
 TITLES = """
 SELECT features.f, min(written) AS title, min(image_text) AS caption,
@@ -60,6 +61,8 @@ SELECT bit_xor(hash(q, f, clicks, label)) FROM log
 UNION ALL
 SELECT bit_xor(hash(title_key, image_key)) FROM products WHERE split = 'train'
 """
+
+COMMON = 0.3  # share of the titles of a type from which a word qualifies the type
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,40 @@ def _asked(
     stems = {stem for product in facts for said in product.values() for stem in said.stems}
     empty = {each for row in np.unique(log.q) for each in asked[row] if each[0] == "words"}
     empty = {each for each in empty if each[1] not in stems}
-    return [tuple(each for each in found if each not in empty) for found in asked]
+    asked = [tuple(each for each in found if each not in empty) for found in asked]
+    return qualified(asked, facts)
+
+
+def qualified(
+    asked: Sequence[tuple[Asked, ...]], facts: Sequence[Product]
+) -> list[tuple[Asked, ...]]:
+    """Tell words that many of a kind have from those that single a product out.
+
+    Half of all shirts are "button-up" ones: a word of more than COMMON of the titles of the type
+    that the query asks for is worth something else than a rare one, and has weights of its own.
+    """
+    titles: dict[str, list[frozenset[str]]] = {}
+    for product in facts:
+        for family, kind in product["title"].held:
+            if family == "type":
+                titles.setdefault(kind, []).append(product["title"].stems)
+
+    @cache
+    def qualifies(word: str, kind: str) -> bool:
+        of_kind = titles.get(kind, [])
+        return sum(word in stems for stems in of_kind) > COMMON * len(of_kind)
+
+    def named(value: Asked, types: Sequence[str]) -> Asked:
+        family, word = value
+        if family == "words" and any(qualifies(word, kind) for kind in types):
+            return "qualifier", word
+        return value
+
+    found = []
+    for wanted in asked:
+        types = [kind for family, kind in wanted if family == "type"]
+        found.append(tuple(named(value, types) for value in wanted))
+    return found
 
 
 def _lexicon(store: Store) -> Lexicon:

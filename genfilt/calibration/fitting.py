@@ -8,17 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from genfilt.calibrate import (
-    PAIRS_AT_A_TIME,
-    Calibration,
-    Products,
-    Queries,
-    Weight,
-    lone_contradictions,
-)
-from genfilt.errors import GenfiltError
-from genfilt.facts import FAMILIES, Asked
-from genfilt.population import (
+from genfilt.calibration.facts import FAMILIES, Asked
+from genfilt.calibration.population import (
     RELEVANT,
     STRAY,
     UNJUDGED,
@@ -28,7 +19,15 @@ from genfilt.population import (
     estimate_coverage,
     stray_rate,
 )
-from genfilt.teaching import (
+from genfilt.calibration.rule import (
+    PAIRS_AT_A_TIME,
+    Calibration,
+    Products,
+    Queries,
+    Weight,
+    lone_contradictions,
+)
+from genfilt.calibration.teaching import (
     FOLDS,
     Floats,
     Matrix,
@@ -38,6 +37,7 @@ from genfilt.teaching import (
     taught_scores,
     teach,
 )
+from genfilt.errors import GenfiltError
 
 WIDTH = 7  # features a family
 PASSES = 3  # over coverage and stray clicks
@@ -47,6 +47,7 @@ VETO = 0.05  # a family vetoes where fewer of the right pairs contradict it
 FEWEST_POSITIVE = 20
 CONTRADICTED = 20_000
 STEPS = 200  # of the optimiser
+MOST_TAUGHT = 1.5  # times a logit that its ridge held back; more is memory of a few titles
 FIRST_OFFSET = -4.0  # logit of a plausible base rate
 
 Marks = npt.NDArray[np.bool_]
@@ -202,7 +203,7 @@ class Design:
     def bounds(self) -> list[tuple[float | None, float | None]]:
         """Return what each weight may be: a confirmation never lowers a score."""
         free, up, down = (None, None), (0.0, None), (None, 0.0)
-        family = [free, up, up, down, down, up, (0.0, 1.0)]  # taught: a logit as it is, or less
+        family = [free, up, up, down, down, up, (0.0, MOST_TAUGHT)]
         return [up, up, free, *(family * len(self.names)), free]
 
     def families(self, weights: Floats) -> dict[str, Weight]:

@@ -6,14 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from genfilt.calibrate import Calibration
-from genfilt.calibrated import fit_scene
+from genfilt.calibration.fitting import Fit
+from genfilt.calibration.reliability import (
+    CANDIDATE,
+    curve,
+    reliability,
+    suggest,
+    suggest_by,
+    train_population,
+)
+from genfilt.calibration.rule import Calibration
+from genfilt.calibration.scene import Scene, load_scene
+from genfilt.calibration.scorer import fit_scene
 from genfilt.corpus import Corpus
 from genfilt.embed import Embedder
 from genfilt.errors import GenfiltError, UsageError
-from genfilt.fitting import Fit
-from genfilt.reliability import CANDIDATE, curve, reliability, suggest, suggest_by, train_population
-from genfilt.scene import Scene, load_scene
 from genfilt.store import Store
 
 CATEGORIES = """

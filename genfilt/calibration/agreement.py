@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from genfilt.facts import SOURCES, Asked, Family, Product, Said, Source
+from genfilt.calibration.facts import SOURCES, Asked, Family, Product, Said, Source
 from genfilt.generators.vocabulary import (
     canonical_parameter,
     color_family,
@@ -28,9 +28,20 @@ CONFIRM, SILENT, CONTRADICT = 1, 0, -1
 # Cosine of two words from which they are taken for synonyms. Of all pairs of the vocabulary's own
 # phrases that all-MiniLM puts as near, 88 % are of one group; at 0.75 64 %, at 0.9 92 %.
 SAME = 0.85
-NAMES = {"type": "type", "color": "colour", "parameters": "parameter", "words": "word"}
+NAMES = {
+    "type": "type",
+    "color": "colour",
+    "parameters": "parameter",
+    "qualifier": "word",
+    "words": "word",
+}
 
-BY_WORD = ("words", "brand", "parameters")  # families that the words of a text confirm too
+BY_WORD = (
+    "words",
+    "qualifier",
+    "brand",
+    "parameters",
+)  # families that the words of a text confirm too
 
 Similarity = Callable[[Sequence[str], Sequence[str]], npt.NDArray[np.float32]]
 Verdicts = npt.NDArray[np.int8]

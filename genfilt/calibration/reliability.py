@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from genfilt.fitting import Fit, Marks
-from genfilt.teaching import Floats, Rows
+from genfilt.calibration.fitting import Fit, Marks
+from genfilt.calibration.teaching import Floats, Rows
 
 GRID = np.round(np.arange(0.0, 1.0, 0.01), 2)
 BINS = 10
@@ -37,7 +37,7 @@ class Population:
 
 def train_population(fit: Fit) -> Population:
     """Return the train pairs of a fit, predicted by weights that never met their query."""
-    from genfilt.calibrate import probability
+    from genfilt.calibration.rule import probability
 
     pairs = fit.pairs
     predicted = probability(fit.calibration, fit.score)

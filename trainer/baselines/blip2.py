@@ -1,0 +1,144 @@
+"""BLIP-2 as the paper's strongest baseline: zero-shot, and fine-tuned on the train rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainer.baselines.base import SCRATCH, Material, device
+from trainer.baselines.pictures import SMALL_SIDE, named_pictures, small_pictures
+from trainer.baselines.towers import TowerScores, align, refine
+from trainer.config import ModelConfig
+from trainer.errors import TrainerError
+from trainer.evaluate import Scorer
+from trainer.model.encoder import load_tokenizer, load_whole
+
+LENGTH = 48
+RATE, SCRATCH_RATE = 1e-5, 1e-3
+SPREAD = 0.1  # of first weights; with the usual 0.02 so small a model sees all alike at first
+
+
+class Blip2:
+    """BLIP-2's Q-Former as two towers; query and title joined are scored against the picture.
+
+    Args:
+        model: a folder or hub name of a Blip2ForImageTextRetrieval; None for a small one, which
+            learns titles and pictures of the train products before all else.
+        tuned: whether it is fine-tuned on the train rows; its frozen tower stays as it is.
+        epochs: passes over the train rows.
+        first_epochs: passes over titles and pictures, for the small one.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        tuned: bool = False,
+        epochs: int = 3,
+        first_epochs: int = 20,
+    ) -> None:
+        self.model = model
+        self.tuned = tuned
+        self.epochs = epochs
+        self.first_epochs = first_epochs
+
+    @property
+    def name(self) -> str:
+        """BLIP-2, what was done to it, and whose weights."""
+        return f"BLIP-2 {'fine-tuned' if self.tuned else 'zero-shot'} ({self.model or SCRATCH})"
+
+    def scorers(self, material: Material) -> dict[str, Scorer]:
+        """Return Q->T, Q->I, their sum, and Q->M.
+
+        Raises:
+            TrainerError: the model cannot be read whole.
+        """
+        torch.manual_seed(material.seed)
+        towers = (_small() if self.model is None else _named(self.model)).to(device())
+        if self.model is None:
+            align(towers, material, self.first_epochs)
+        if self.tuned:
+            rate = SCRATCH_RATE if self.model is None else RATE
+            refine(towers, material, self.epochs, rate)
+        scores = TowerScores(towers, material)
+        return scores.apart() | {"Q->M": scores.together()}
+
+
+class Blip2Towers(nn.Module):
+    """A transformers Blip2ForImageTextRetrieval as unit vectors."""
+
+    def __init__(self, model: Any, tokenizer: Any, transform: Any, *, frozen: bool) -> None:
+        super().__init__()
+        self.model, self.tokenizer, self.transform = model, tokenizer, transform
+        model.vision_model.requires_grad_(not frozen)
+
+    def texts(self, texts: list[str]) -> Tensor:
+        """Return the vectors (N, D) of texts, from the Q-Former's first text state."""
+        tokens = self.tokenizer(
+            texts, padding=True, truncation=True, max_length=LENGTH, return_tensors="pt"
+        ).to(self.model.device)
+        states = self.model.qformer(
+            query_embeds=self.model.embeddings(input_ids=tokens["input_ids"]),
+            query_length=0,
+            attention_mask=tokens["attention_mask"],
+        ).last_hidden_state
+        return functional.normalize(self.model.text_projection(states[:, 0]), dim=-1)
+
+    def pictures(self, pixels: Tensor) -> Tensor:
+        """Return the vectors (N, K, D) of pixels (N, 3, S, S), one for each query token."""
+        seen = self.model.vision_model(pixel_values=pixels).last_hidden_state
+        states = self.model.qformer(
+            query_embeds=self.model.query_tokens.expand(len(pixels), -1, -1),
+            encoder_hidden_states=seen,
+        ).last_hidden_state
+        return functional.normalize(self.model.vision_projection(states), dim=-1)
+
+
+def _named(name: str) -> Blip2Towers:
+    from transformers import AutoTokenizer, Blip2ForImageTextRetrieval
+
+    try:
+        model, info = load_whole(Blip2ForImageTextRetrieval, name)
+        if missing := sorted(info["missing_keys"]):
+            raise ValueError(f"{len(missing)} weights are missing, {missing[0]} first")
+        tokenizer = AutoTokenizer.from_pretrained(name)
+        return Blip2Towers(model, tokenizer, named_pictures(name), frozen=True)
+    except (OSError, ValueError, KeyError) as fault:
+        raise TrainerError(
+            f"No BLIP-2 can be read from '{name}' ({str(fault).splitlines()[0]}); leave --blip2 "
+            "out for a small one from scratch, or give the folder or hub name of a "
+            "Blip2ForImageTextRetrieval."
+        ) from fault
+
+
+def _small() -> Blip2Towers:
+    from transformers import Blip2Config, Blip2ForImageTextRetrieval
+
+    tokenizer = load_tokenizer(ModelConfig())
+    shape = {"hidden_size": 64, "intermediate_size": 256, "num_attention_heads": 4}
+    config = Blip2Config(
+        vision_config={
+            **shape,
+            "num_hidden_layers": 3,
+            "image_size": SMALL_SIDE,
+            "patch_size": 16,
+            "initializer_range": SPREAD,
+        },
+        qformer_config={
+            **shape,
+            "num_hidden_layers": 2,
+            "encoder_hidden_size": 64,
+            "vocab_size": len(tokenizer),
+            "use_qformer_text_input": True,
+            "max_position_embeddings": LENGTH,
+            "initializer_range": SPREAD,
+        },
+        num_query_tokens=8,
+        image_text_hidden_size=64,
+    )
+    model = Blip2ForImageTextRetrieval(config)
+    nn.init.normal_(model.query_tokens)
+    return Blip2Towers(model, tokenizer, small_pictures, frozen=False)

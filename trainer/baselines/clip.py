@@ -1,0 +1,104 @@
+"""CLIP as the paper's zero-shot baseline, by folder or hub name, or small and from scratch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainer.baselines.base import SCRATCH, Material, device
+from trainer.baselines.pictures import SMALL_SIDE, named_pictures, small_pictures
+from trainer.baselines.towers import TowerScores, align
+from trainer.config import ModelConfig
+from trainer.errors import TrainerError
+from trainer.evaluate import Scorer
+from trainer.model.encoder import load_tokenizer, load_whole
+
+
+class Clip:
+    """CLIP's text and picture towers.
+
+    Args:
+        model: a CLIP folder or hub name; None for a small one, trained on the train products'
+            titles and pictures.
+        epochs: passes over them, for the small one.
+    """
+
+    def __init__(self, model: str | None = None, epochs: int = 20) -> None:
+        self.model = model
+        self.epochs = epochs
+
+    @property
+    def name(self) -> str:
+        """CLIP, and whose weights."""
+        return f"CLIP zero-shot ({self.model or SCRATCH})"
+
+    def scorers(self, material: Material) -> dict[str, Scorer]:
+        """Return Q->T, Q->I and their sum; CLIP has no M.
+
+        Raises:
+            TrainerError: the model cannot be read whole.
+        """
+        torch.manual_seed(material.seed)
+        towers = (_small() if self.model is None else _named(self.model)).to(device())
+        if self.model is None:
+            align(towers, material, self.epochs)
+        return TowerScores(towers, material).apart()
+
+
+class ClipTowers(nn.Module):
+    """A transformers CLIP as unit vectors."""
+
+    def __init__(self, model: Any, tokenizer: Any, transform: Any) -> None:
+        super().__init__()
+        self.model, self.tokenizer, self.transform = model, tokenizer, transform
+        self.length = model.config.text_config.max_position_embeddings
+
+    def texts(self, texts: list[str]) -> Tensor:
+        """Return the vectors (N, D) of texts."""
+        tokens = self.tokenizer(
+            texts, padding=True, truncation=True, max_length=self.length, return_tensors="pt"
+        ).to(self.model.device)
+        made = self.model.get_text_features(tokens["input_ids"], tokens["attention_mask"])
+        return functional.normalize(made.pooler_output, dim=-1)
+
+    def pictures(self, pixels: Tensor) -> Tensor:
+        """Return the vectors (N, 1, D) of pixels (N, 3, S, S)."""
+        made = self.model.get_image_features(pixels)
+        return functional.normalize(made.pooler_output, dim=-1)[:, None]
+
+
+def _named(name: str) -> ClipTowers:
+    from transformers import AutoTokenizer, CLIPModel
+
+    try:
+        model, info = load_whole(CLIPModel, name)
+        if missing := sorted(info["missing_keys"]):
+            raise ValueError(f"{len(missing)} weights are missing, {missing[0]} first")
+        return ClipTowers(model, AutoTokenizer.from_pretrained(name), named_pictures(name))
+    except (OSError, ValueError, KeyError) as fault:
+        raise TrainerError(
+            f"No CLIP can be read from '{name}' ({str(fault).splitlines()[0]}); leave --clip "
+            "out for a small one from scratch, or give the folder or hub name of a CLIPModel."
+        ) from fault
+
+
+def _small() -> ClipTowers:
+    from transformers import CLIPConfig, CLIPModel
+
+    tokenizer = load_tokenizer(ModelConfig())
+    shape = {"hidden_size": 64, "intermediate_size": 256, "num_attention_heads": 4}
+    text = {
+        **shape,
+        "num_hidden_layers": 2,
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 48,
+        "bos_token_id": tokenizer.cls_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {**shape, "num_hidden_layers": 3, "image_size": SMALL_SIDE, "patch_size": 16}
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=64)
+    return ClipTowers(CLIPModel(config), tokenizer, small_pictures)

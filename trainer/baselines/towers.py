@@ -1,0 +1,199 @@
+"""Two towers, text and picture, behind one interface: how they are scored and how they learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainer.baselines.base import Material, device, tabulated, with_negatives
+from trainer.catalogue import Catalogue, Rows
+from trainer.corrections import Integers
+from trainer.data import Batch, BatchReader, Plan, loader
+from trainer.errors import TrainerError
+from trainer.evaluate import Scorer
+from trainer.export import picture_reader
+from trainer.losses.contrastive import image_text_contrastive
+from trainer.metrics import Floats
+from trainer.progress import progress
+
+BATCH, SCORED = 32, 256
+
+
+class Towers(Protocol):
+    """Unit vectors of texts (N, D), and of pictures (N, K, D): K views of each."""
+
+    transform: Callable[..., Tensor]
+
+    def texts(self, texts: list[str]) -> Tensor:
+        """Return the vectors (N, D) of texts."""
+
+    def pictures(self, pixels: Tensor) -> Tensor:
+        """Return the vectors (N, K, D) of pixels (N, 3, S, S)."""
+
+
+def similarity(texts: Tensor, pictures: Tensor) -> Tensor:
+    """Return the scores (N,) of texts (N, D) with the picture's nearest view of (N, K, D)."""
+    return torch.einsum("nd,nkd->nk", texts, pictures).amax(dim=1)
+
+
+def joined(query: str, title: str) -> str:
+    """Return query and title as the one text that BLIP-2 is given in the paper."""
+    return f"{query} {title}"
+
+
+class TowerScores:
+    """Encodes a benchmark's queries, titles and pictures once, and scores its pairs."""
+
+    def __init__(self, towers: Any, material: Material) -> None:
+        self.towers = towers.eval()
+        self.material = material
+        catalogue, benchmark = material.catalogue, material.benchmark
+        self.query_numbers, self.product_numbers = benchmark.queries, benchmark.products
+        with torch.inference_mode():
+            self.query = self._texts(catalogue.texts(catalogue.queries, benchmark.queries))
+            self.title = self._texts(catalogue.texts(catalogue.titles, benchmark.products))
+            self.image = torch.cat(
+                [towers.pictures(pixels) for pixels in self._pixels(catalogue, benchmark.products)]
+            )
+
+    def apart(self) -> dict[str, Scorer]:
+        """Return Q->T and Q->I of the query alone, and their sum."""
+        queries, products = self.material.pairs
+        found = [self._pair_scores(part) for part in _slices(len(queries))]
+        title = np.concatenate([scores[0] for scores in found])
+        image = np.concatenate([scores[1] for scores in found])
+        return {
+            name: tabulated(queries, products, scores)
+            for name, scores in zip(
+                ("Q->T", "Q->I", "Q->T+Q->I"), (title, image, title + image), strict=True
+            )
+        }
+
+    def together(self) -> Scorer:
+        """Return Q->M of query and title as one text, against the picture."""
+        queries, products = self.material.pairs
+        catalogue = self.material.catalogue
+        left = catalogue.texts(catalogue.queries, queries)
+        right = catalogue.texts(catalogue.titles, products)
+        rows = np.searchsorted(self.product_numbers, products)
+        # The picture decides as well as the texts do, so pairs of equal texts stay apart.
+        order = np.argsort(
+            [len(q) + len(t) for q, t in zip(left, right, strict=True)], kind="stable"
+        )
+        scores = np.empty(len(order))
+        with torch.inference_mode(), progress("query with title, pairs", len(order)) as report:
+            for part in _slices(len(order)):
+                at = order[part]
+                texts = self.towers.texts([joined(left[n], right[n]) for n in at])
+                found = similarity(texts, self.image[torch.from_numpy(rows[at])])
+                scores[at] = found.double().cpu().numpy()
+                report(part.stop, {})
+        return tabulated(queries, products, scores)
+
+    def _pair_scores(self, part: slice) -> tuple[Floats, Floats]:
+        queries, products = self.material.pairs
+        q = torch.from_numpy(np.searchsorted(self.query_numbers, queries[part]))
+        p = torch.from_numpy(np.searchsorted(self.product_numbers, products[part]))
+        query = self.query[q]
+        title = (query * self.title[p]).sum(dim=1)
+        image = similarity(query, self.image[p])
+        return title.double().cpu().numpy(), image.double().cpu().numpy()
+
+    def _texts(self, texts: list[str]) -> Tensor:
+        return torch.cat([self.towers.texts(texts[part]) for part in _slices(len(texts))])
+
+    def _pixels(self, catalogue: Catalogue, products: Integers) -> Iterator[Tensor]:
+        read = picture_reader(self.towers.transform)
+        for part in _slices(len(products), 32):
+            pixels = []
+            for path in catalogue.images.take(products[part]).to_pylist():
+                try:
+                    pixels.append(read(path))
+                except TrainerError:  # as in every evaluation: seen as a white one
+                    pixels.append(read(None))
+            yield torch.stack(pixels).to(device())
+
+
+def align(towers: Any, material: Material, epochs: int) -> None:
+    """Train towers from scratch to tell which title a train product's picture belongs to (eq. 1).
+
+    No query is seen, so that what follows is as zero-shot as the paper's checkpoints are.
+    """
+    catalogue = material.catalogue
+    products = np.unique(material.train.product)
+    rows = Rows(np.full_like(products, -1), products, np.ones(len(products), dtype=np.bool_))
+    raw = nn.Parameter(torch.tensor(np.log(0.07), device=device(), dtype=torch.float32))
+
+    def loss(batch: Batch) -> Tensor:
+        titles = towers.texts(catalogue.texts(catalogue.titles, batch.products))
+        pictures = towers.pictures(batch.images.to(device()))
+        contents = catalogue.contents.title[batch.products]
+        same = torch.from_numpy(contents[:, None] == contents[None]).to(titles.device)
+        return image_text_contrastive(pictures.mean(dim=1), titles, same, raw.exp().clamp(0.01))
+
+    _train(towers, [raw], rows, material, epochs, loss, rate=1e-3)
+
+
+def refine(towers: Any, material: Material, epochs: int, rate: float) -> None:
+    """Fine-tune towers by log loss on train rows: query with title, with picture, and joined."""
+    catalogue = material.catalogue
+    scale = nn.Parameter(torch.full((3,), 8.0, device=device()))
+    bias = nn.Parameter(torch.zeros(3, device=device()))
+
+    def loss(batch: Batch) -> Tensor:
+        rows = batch.rows
+        queries = catalogue.texts(catalogue.queries, rows.query)
+        titles = catalogue.texts(catalogue.titles, rows.product)
+        of = torch.from_numpy(batch.product_of_row).to(device())
+        pictures = towers.pictures(batch.images.to(device()))[of]
+        query, title = towers.texts(queries), towers.texts(titles)
+        both = towers.texts([joined(q, t) for q, t in zip(queries, titles, strict=True)])
+        scores = [
+            (query * title).sum(dim=1),
+            similarity(query, pictures),
+            similarity(both, pictures),
+        ]
+        logits = torch.stack(scores, dim=1) * scale + bias  # (B, 3)
+        target = torch.from_numpy(rows.positive).to(logits)[:, None].expand_as(logits)
+        return functional.binary_cross_entropy_with_logits(logits, target)
+
+    rows = with_negatives(material.train, material.seed)
+    _train(towers, [scale, bias], rows, material, epochs, loss, rate)
+
+
+def _train(
+    towers: Any,
+    more: list[nn.Parameter],
+    rows: Rows,
+    material: Material,
+    epochs: int,
+    loss: Callable[[Batch], Tensor],
+    rate: float,
+) -> None:
+    trained = [weight for weight in towers.parameters() if weight.requires_grad]
+    groups = [{"params": trained, "lr": rate}, {"params": more, "lr": 1e-2}]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
+    plan = Plan(len(rows), BATCH, epochs, material.seed)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, plan.batches)
+    reader = BatchReader(rows, material.catalogue.images, towers.transform, seed=None)
+    towers.train()
+    with progress(type(towers).__name__, plan.batches) as report:
+        for batch in loader(reader, plan, 0, workers=0):
+            if len(batch.products) == 0:
+                continue
+            value = loss(batch)
+            optimizer.zero_grad()
+            torch.autograd.backward(value)
+            nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            schedule.step()
+            report(batch.number + 1, {"loss": value.item()})
+
+
+def _slices(count: int, size: int = SCORED) -> Iterator[slice]:
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))

@@ -17,6 +17,7 @@ from trainer.model.encoder import (
     load_bert,
     load_tokenizer,
 )
+from trainer.model.packed import Layout
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,7 @@ def test_fused_begins_as_text_and_then_reads_the_memory(folder: Path) -> None:
     memory = torch.randn(3, 5, 32)
     text = encoder.text(ids, mask)
     torch.testing.assert_close(encoder.fused(ids, mask, Memory(memory)), text)
+    assert not text[~mask.bool()].any()
     wake(encoder)
     assert (encoder.fused(ids, mask, Memory(memory)) - text).abs().max() > 0.01
     other = encoder.fused(ids, mask, Memory(memory + 1))
@@ -94,6 +96,26 @@ def test_padding_of_text_and_memory_changes_nothing(folder: Path) -> None:
     torch.testing.assert_close(padded[:, :7], alone, atol=1e-5, rtol=1e-5)
 
 
+def test_first_state_alone_is_that_of_all(folder: Path) -> None:
+    encoder = ModalEncoder(load_bert(ModelConfig(bert=str(folder)))).eval()
+    wake(encoder)
+    ids, mask = tokens()
+    memory = Memory(torch.randn(2, 5, 32), torch.rand(2, 5) < 0.7, torch.tensor([1, 0, 1]))
+    found, grads = [], []
+    for run in (
+        lambda: encoder.fused(ids, mask, memory)[:, 0],
+        lambda: encoder.fused_first(ids, mask, memory),
+    ):
+        encoder.zero_grad()
+        first = run()
+        first.square().sum().backward()
+        found.append(first.detach())
+        grads.append([p.grad.clone() for p in encoder.parameters() if p.grad is not None])
+    torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=1e-5)
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(other, one, atol=1e-4, rtol=1e-4)
+
+
 def test_cross_attention_is_softmax_over_the_memory() -> None:
     torch.manual_seed(2)
     block = CrossAttention(8, 2, 0.0)
@@ -105,7 +127,8 @@ def test_cross_attention_is_softmax_over_the_memory() -> None:
         for row in range(3):
             weight = torch.softmax(q[row, head] @ k[:, head].T / 4**0.5, -1)
             read[row, head] = weight @ v[:, head]
-    torch.testing.assert_close(block(states, Memory(memory)), states + read)
+    got = block(states[0], Layout(1, 3), Memory(memory))
+    torch.testing.assert_close(got, states[0] + read)
 
 
 def test_one_set_of_weights_serves_all_three_uses(folder: Path) -> None:

@@ -135,7 +135,8 @@ def test_transform_travels_to_worker_processes(model: QueryLife) -> None:
     assert torch.equal(transform(picture, 5), model.image_transform(picture, 5))
 
 
-def test_paper_shape_on_the_meta_device() -> None:
+def test_paper_shape_on_the_meta_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.fx.experimental._config.meta_nonzero_assume_all_nonzero", True)
     with torch.device("meta"):
         model = QueryLife(
             preset("paper", 1).model,

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from trainer.config import MINILM, ModelConfig
 from trainer.errors import TrainerError
+from trainer.model.packed import Layout, attend
 
 if TYPE_CHECKING:
     from transformers import BertConfig, BertModel, PreTrainedTokenizerBase
@@ -52,24 +53,16 @@ class CrossAttention(nn.Module):
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
-    def forward(self, states: Tensor, memory: Memory) -> Tensor:
-        """Return states (B, L, H) with the memory read."""
-        query, key, value = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (., heads, L or P, H/heads)
-            for layer, x in (
-                (self.query, states),
-                (self.key, memory.states),
-                (self.value, memory.states),
-            )
-        )
-        mask = memory.mask
+    def forward(self, states: Tensor, layout: Layout, memory: Memory) -> Tensor:
+        """Return states (N, H), laid out in rows, with each row's memory read."""
+        key, value, mask = self.key(memory.states), self.value(memory.states), memory.mask
         if memory.of is not None:
             key, value = key.index_select(0, memory.of), value.index_select(0, memory.of)
             mask = None if mask is None else mask[memory.of]
-        mask = None if mask is None else mask.bool()[:, None, None, :]
         rate = self.dropout if self.training else 0.0
-        read = functional.scaled_dot_product_attention(query, key, value, mask, rate)
-        out: Tensor = self.output(read.transpose(1, 2).flatten(2))
+        query = layout.pad(self.query(states))
+        read = attend(query, key, value, None if mask is None else mask.bool(), self.heads, rate)
+        out: Tensor = self.output(layout.pack(read))
         return states + functional.dropout(out, rate)
 
 
@@ -81,33 +74,60 @@ class ModalEncoder(nn.Module):
         config = bert.config
         self.embeddings = bert.embeddings
         self.layers = nn.ModuleList(bert.encoder.layer)
+        self.heads: int = config.num_attention_heads
+        self.dropout: float = config.attention_probs_dropout_prob
         self.cross = nn.ModuleList(
-            CrossAttention(
-                config.hidden_size, config.num_attention_heads, config.attention_probs_dropout_prob
-            )
-            for _ in self.layers
+            CrossAttention(config.hidden_size, self.heads, self.dropout) for _ in self.layers
         )
         self.width: int = config.hidden_size
 
     def text(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Return BERT's last hidden states (B, L, H) of token ids (B, L) under mask (B, L)."""
-        return self._run(self.embeddings(input_ids=ids), mask.bool())
+        """Return BERT's last hidden states (B, L, H) of ids (B, L) under mask (B, L), else 0."""
+        layout = Layout.of(mask)
+        return layout.pad(self._run(self._embedded(ids, layout), layout))
 
     def image(self, patches: Tensor) -> Tensor:
         """Return the states (B, P, H) of patches (B, P, H), all of them real."""
-        return self._run(patches, None)
+        layout = Layout(patches.shape[0], patches.shape[1])
+        return layout.pad(self._run(layout.pack(patches), layout))
 
     def fused(self, ids: Tensor, mask: Tensor, memory: Memory) -> Tensor:
         """Return states (B, L, H) of a text that reads its memory in every layer."""
-        return self._run(self.embeddings(input_ids=ids), mask.bool(), memory)
+        layout = Layout.of(mask)
+        return layout.pad(self._run(self._embedded(ids, layout), layout, memory))
 
-    def _run(self, hidden: Tensor, mask: Tensor | None, memory: Memory | None = None) -> Tensor:
-        attend = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, L), SDPA's bool form
+    def fused_first(self, ids: Tensor, mask: Tensor, memory: Memory) -> Tensor:
+        """Return `fused`'s first state (B, H), [CLS]; in the last layer nothing else is computed.
+
+        Every row of the mask (B, L) begins with a real token.
+        """
+        layout = Layout.of(mask)
+        return self._run(self._embedded(ids, layout), layout, memory, first=True)
+
+    def _embedded(self, ids: Tensor, layout: Layout) -> Tensor:
+        assert layout.positions is not None
+        packed, positions = layout.pack(ids)[None], layout.positions[None]
+        states: Tensor = self.embeddings(input_ids=packed, position_ids=positions)[0]
+        return states
+
+    def _run(
+        self, hidden: Tensor, layout: Layout, memory: Memory | None = None, *, first: bool = False
+    ) -> Tensor:
+        """Run all layers over hidden (N, H); with `first` return each row's first state (B, H)."""
         layer: Any
-        for layer, cross in zip(self.layers, self.cross, strict=True):
-            hidden = layer.attention(hidden, attend)[0]
+        for number, (layer, cross) in enumerate(zip(self.layers, self.cross, strict=True), 1):
+            own = layer.attention.self
+            asking, seen = hidden, layout
+            if first and number == len(self.layers):
+                asking, layout = hidden.index_select(0, layout.first()), Layout(layout.rows, 1)
+            query, key, value = own.query(asking), own.key(hidden), own.value(hidden)
+            rate = self.dropout if self.training else 0.0
+            read = attend(
+                layout.pad(query), seen.pad(key), seen.pad(value), seen.mask, self.heads, rate
+            )
+            hidden = layer.attention.output(layout.pack(read), asking)
             if memory is not None:
-                hidden = cross(hidden, memory)
+                hidden = cross(hidden, layout, memory)
             hidden = layer.output(layer.intermediate(hidden), hidden)
         return hidden
 

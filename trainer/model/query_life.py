@@ -156,8 +156,8 @@ class QueryLife(nn.Module):
 
         Title i reads image_states[of[i]] (P, H), or image_states[i] where `of` is None.
         """
-        states = self.encoder.fused(ids, mask, Memory(image_states, of=of))
-        logits: Tensor = self.title_head(states[:, 0])
+        first = self.encoder.fused_first(ids, mask, Memory(image_states, of=of))
+        logits: Tensor = self.title_head(first)
         return logits
 
     def match_queries(self, ids: Tensor, mask: Tensor, products: Memory) -> Tensor:
@@ -166,7 +166,7 @@ class QueryLife(nn.Module):
         The paper leaves open how query and M meet. Here the query cross-attends to M's states
         (U, L, H), so the gradient reaches M, and serving needs no query-side fusion: Q.M alone.
         """
-        logits: Tensor = self.query_head(self.encoder.fused(ids, mask, products)[:, 0])
+        logits: Tensor = self.query_head(self.encoder.fused_first(ids, mask, products))
         return logits
 
     def _embed(self, projection: nn.Linear, states: Tensor, mask: Tensor | None) -> Tensor:

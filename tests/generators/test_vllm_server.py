@@ -57,6 +57,23 @@ def test_a_server_that_dies_shows_its_own_words(tmp_path: Path) -> None:
         VllmServer("some/model", python=python).start()
 
 
+def test_a_traceback_is_left_to_the_log(tmp_path: Path) -> None:
+    script = tmp_path / "fails.py"
+    script.write_text("import pathlib\npathlib.Path('/no/such/weights').read_bytes()\n")
+    python = interpreter(tmp_path, f"exec {sys.executable} {script}")
+    with pytest.raises(GenfiltError, match=r"FileNotFoundError: .*/no/such/weights") as caught:
+        VllmServer("some/model", python=python).start()
+    assert "File " not in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+def test_a_folder_without_a_model_is_noticed_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(GenfiltError, match=r"no folder /no/such/model"):
+        VllmServer("/no/such/model", python="/no/such/python").start()
+    with pytest.raises(GenfiltError, match=r"holds no model: it has no config\.json"):
+        VllmServer(str(tmp_path), python="/no/such/python").start()
+
+
 def test_a_server_that_is_never_ready_is_ended(tmp_path: Path) -> None:
     python = interpreter(tmp_path, f"echo $$ > {tmp_path}/pid; echo still loading; sleep 60")
     with pytest.raises(GenfiltError, match=r"(?s)not ready after 1 s.*still loading"):

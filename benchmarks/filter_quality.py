@@ -5,8 +5,9 @@ three seeds, the recall at precision >= 0.95 of the paper's rule, of the calibra
 alone and with attributes, each on the captions of the embedded generators, on captions of perfect
 type and colour, and on captions that tell gender too. Everything is fitted on train clicks and
 labels; judged are all pairs of the catalogue, of every split, that no click or label holds. Facets
-are only compared with. The table, and what each rule does to the generated catalogue's traps, also
-go to benchmarks/results/filter_quality.json; --pictures docs draws the pictures of docs/sigma.md.
+are only compared with. Further tables say what sigma promised and kept, and what each rule does to
+the traps of the generated catalogues. All figures also go to --out, from which --pictures docs
+draws the pictures of docs/sigma.md.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from filter_quality_tables import CAPTIONS, RULES, draw, tables
 
 from genfilt.calibration.fitting import Fit
 from genfilt.calibration.reliability import curve, suggest, train_population
@@ -41,10 +43,7 @@ from genfilt.store import Store, now
 Marks = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 PRECISION = 0.95
-RULES = ("paper", "calibrated", "calibrated with attributes")
-CAPTIONS = ("embedded generators", "perfect type, colour", "perfect type, colour, gender")
 SIGMAS = (0.5, 0.8, 0.9, 0.95)
-CEILINGS = (0.104, 0.104, 0.583)  # of Luma, where type and colour, then gender too, are decided by
 
 
 @dataclass(frozen=True)
@@ -332,80 +331,27 @@ def _bins(score: Floats, relevant: Marks, use: Marks) -> list[list[float]]:
     ]
 
 
-def table(figures: list[dict[str, Any]]) -> str:
-    """Return the figures as Markdown: a row a catalogue, part and setting, a column a rule."""
-    lines = ["| catalogue | pairs | captions | true pairs | " + " | ".join(RULES) + " |"]
-    lines.append("|---|---|---|---|" + "---|" * len(RULES))
-    for catalogue, part, captions in dict.fromkeys(
-        (row["catalogue"], row["part"], row["captions"]) for row in figures
-    ):
-        rows = {
-            row["rule"]: row
-            for row in figures
-            if (row["catalogue"], row["part"], row["captions"]) == (catalogue, part, captions)
-        }
-        cells = [f"{rows[rule]['recall']:.3f}" for rule in RULES]
-        count = rows[RULES[0]]["true pairs"]
-        lines.append(
-            f"| {catalogue} | {part} | {captions} | {count:,} | " + " | ".join(cells) + " |"
-        )
-    return "\n".join(lines)
-
-
-def draw(figures: list[dict[str, Any]], folder: Path) -> None:
-    """Draw the recall of each rule and the reliability diagram of Luma."""
-    from matplotlib.figure import Figure
-
-    mine = [row for row in figures if row["catalogue"] == "Luma" and row["part"] == "all"]
-    if not mine:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
-    axes = figure.subplots()
-    for place, rule in enumerate(RULES):
-        heights = [row["recall"] for row in mine if row["rule"] == rule]
-        bars = axes.bar(np.arange(3) + 0.27 * (place - 1), heights, 0.25, label=rule)
-        axes.bar_label(bars, fmt="%.3f", fontsize=8)
-    for at, ceiling in enumerate(CEILINGS):
-        label = "type, colour (and gender) decide" if at == 0 else None
-        axes.hlines(ceiling, at - 0.42, at + 0.42, color="black", linestyle=":", label=label)
-    axes.set_xticks(range(3), [f"{name}" for name in CAPTIONS])
-    axes.set_ylabel("recall at precision 0.95")
-    axes.set_ylim(0, 0.85)
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(folder / "sigma_recall.png", dpi=150)
-
-    figure = Figure(figsize=(7.2, 2.9), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 3, sharey=True), CAPTIONS, strict=True):
-        bins = next(r["bins"] for r in mine if r["rule"] == RULES[2] and r["captions"] == name)
-        said, seen, pairs = (np.array(column) for column in zip(*bins, strict=True))
-        axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
-        axes.scatter(said, seen, s=8 + 14 * np.log10(pairs), color="C2", zorder=3)
-        axes.set_title(name, fontsize=9)
-        axes.set_xlabel("probability that the rule gives", fontsize=8)
-        axes.set_xlim(-0.04, 1.04)
-        axes.set_ylim(-0.04, 1.04)
-        axes.set_aspect("equal")
-    figure.axes[0].set_ylabel("share that is relevant", fontsize=8)
-    figure.savefig(folder / "sigma_reliability.png", dpi=150)
-
-
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--luma", type=Path, default=os.environ.get("LUMA_DIR"))
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--products", type=int, default=400)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/filter_quality.json"))
+    parser.add_argument("--out", type=Path, default=Path("artifacts/filter_quality.json"))
     parser.add_argument("--pictures", type=Path, help="Draw into this folder, from --out.")
     options = parser.parse_args()
     if options.pictures:
         figures = json.loads(options.out.read_text("utf-8"))
-        print(table(figures))
         draw(figures, options.pictures)
-        return
+    else:
+        figures = measure_all(options)
+    print(tables(figures))
+
+
+def measure_all(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure every catalogue and setting; what is measured is kept in --out as it comes."""
     embedder, figures = Embedder(), []
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         catalogues = [luma(Path(options.luma))] if options.luma else []
         catalogues += [generated(Path(folder), seed, options.products) for seed in options.seeds]
@@ -413,7 +359,7 @@ def main() -> None:
             for setting in CAPTIONS:
                 figures += measure(catalogue, setting, embedder)
                 options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    print(table(figures))
+    return figures
 
 
 if __name__ == "__main__":

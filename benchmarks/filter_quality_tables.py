@@ -1,0 +1,150 @@
+"""The tables and pictures of benchmarks/filter_quality.py, from its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RULES = ("paper", "calibrated", "calibrated with attributes")
+CAPTIONS = ("embedded generators", "perfect type, colour", "perfect type, colour, gender")
+CEILINGS = (0.104, 0.104, 0.583)  # of Luma, where type and colour, then gender too, are decided by
+Rows = list[dict[str, Any]]
+
+
+def tables(figures: Rows) -> str:
+    """Return all tables as Markdown; catalogues of several seeds as mean (least to most)."""
+    traps = ("near-duplicates", "titles that mislead", "wrong pictures", "brand-only queries")
+    plain = [row for row in figures if row["part"] not in traps]
+    hard = [row for row in figures if row["part"] in traps and row["captions"] == CAPTIONS[0]]
+    best = [row for row in plain if row["rule"] == RULES[2]]
+    return "\n".join(
+        [
+            "Recall of the true pairs that no click or label holds, at precision >= 0.95:",
+            "",
+            *_table(plain, [(rule, _of_rule(rule, _recall)) for rule in RULES]),
+            "",
+            "What sigma promised and kept, calibrated with attributes:",
+            "",
+            *_table(best, PROMISES),
+            "",
+            "The traps, with the embedded generators, recall as above:",
+            "",
+            *_table(hard, [(rule, _of_rule(rule, _recall)) for rule in RULES]),
+        ]
+    )
+
+
+def _recall(row: dict[str, Any]) -> float:
+    return float(row["recall"])
+
+
+def _of_rule(rule: str, figure: Callable[[dict[str, Any]], float]) -> Callable[[Rows], list[float]]:
+    return lambda rows: [figure(row) for row in rows if row["rule"] == rule]
+
+
+def _each(*path: str | int) -> Callable[[Rows], list[float]]:
+    def read(rows: Rows) -> list[float]:
+        found = []
+        for row in rows:
+            value: Any = row
+            for step in path:
+                value = None if value is None or value == {} else _get(value, step)
+            if value is not None:
+                found.append(float(value))
+        return found
+
+    return read
+
+
+def _get(value: Any, step: str | int) -> Any:
+    return value.get(step) if isinstance(value, dict) else value[step]
+
+
+PROMISES: list[tuple[str, Callable[[Rows], list[float]]]] = [
+    ("precision at 0.9", _each("sigma 0.9", 0)),
+    ("recall at 0.9", _each("sigma 0.9", 1)),
+    ("auto sigma", _each("auto sigma")),
+    ("its precision", _each("auto", 0)),
+    ("its recall", _each("auto", 1)),
+    ("error, all pairs", _each("error")),
+    ("error, pairs from 0.05 on", _each("error of candidates")),
+    ("base rate, estimated", _each("base rate", 0)),
+    ("true", _each("base rate", 1)),
+]
+
+
+def _table(
+    figures: Rows, columns: Sequence[tuple[str, Callable[[Rows], list[float]]]]
+) -> list[str]:
+    lines = ["| catalogue | pairs | captions | true pairs | " + " | ".join(n for n, _ in columns)]
+    lines = [lines[0] + " |", "|---|---|---|---:|" + "---:|" * len(columns)]
+    for key in dict.fromkeys(_key(row) for row in figures):
+        rows = [row for row in figures if _key(row) == key]
+        counts = [row["true pairs"] for row in rows if row["rule"] == rows[0]["rule"]]
+        cells = [_cell(read(rows)) for _, read in columns]
+        lines.append(f"| {' | '.join(key)} | {sum(counts):,} | {' | '.join(cells)} |")
+    return lines
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, str]:
+    return str(row["catalogue"]).split()[0], str(row["part"]), str(row["captions"])
+
+
+def _cell(values: list[float]) -> str:
+    if not values:
+        return "none"
+    digits = 4 if max(values) < 0.05 else 3
+    mean = f"{np.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def draw(figures: Rows, folder: Path) -> None:
+    """Draw the recall of each rule and the reliability diagram of Luma."""
+    mine = [row for row in figures if row["catalogue"] == "Luma" and row["part"] == "all"]
+    if mine:
+        folder.mkdir(parents=True, exist_ok=True)
+        _draw_recall(mine, folder / "sigma_recall.png")
+        _draw_reliability(mine, folder / "sigma_reliability.png")
+
+
+def _draw_recall(mine: Rows, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for place, rule in enumerate(RULES):
+        heights = [row["recall"] for row in mine if row["rule"] == rule]
+        bars = axes.bar(np.arange(3) + 0.27 * (place - 1), heights, 0.25, label=rule)
+        axes.bar_label(bars, fmt="%.3f", fontsize=8)
+    for at, ceiling in enumerate(CEILINGS):
+        label = "if only type and colour (and gender) decided" if at == 0 else None
+        axes.hlines(ceiling, at - 0.42, at + 0.42, color="black", linestyle=":", label=label)
+    axes.set_xticks(range(3), [f"captions: {name}" for name in CAPTIONS], fontsize=8)
+    axes.set_ylabel("recall at precision 0.95")
+    axes.set_ylim(0, 0.9)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+def _draw_reliability(mine: Rows, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 2.9), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 3, sharey=True), CAPTIONS, strict=True):
+        bins = next(r["bins"] for r in mine if r["rule"] == RULES[2] and r["captions"] == name)
+        said, seen, pairs = (np.array(column) for column in zip(*bins, strict=True))
+        axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+        axes.scatter(said, seen, s=8 + 14 * np.log10(pairs), color="C2", zorder=3)
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel("probability that the rule gives", fontsize=8)
+        axes.set_xlim(-0.04, 1.04)
+        axes.set_ylim(-0.04, 1.04)
+        axes.set_aspect("equal")
+    figure.axes[0].set_ylabel("share that is relevant", fontsize=8)
+    figure.savefig(path, dpi=150)

@@ -155,16 +155,18 @@ def extract(
         with open_reader(store, reader_choice) as reader:
             say(f"titles are read by {reader.name}")
             read = extract_attributes(store, reader, retry_failed=retry_failed)
+            failed = read.failed
             if reader_choice.kind != Llm.lexicon:  # which reads queries as they are needed
                 asked = extract_queries(store, reader, retry_failed=retry_failed)
                 counts["queries read"] = asked.done
+                failed += asked.failed
         with open_captioner(store, captioner_choice) as describer:
             say(f"pictures are described by {describer.name}")
             described = caption_pictures(store, describer, retry_failed=retry_failed)
         counts["titles read"] = read.done
         counts["pictures described"] = described.done
         counts["there before"] = read.there + described.there
-        counts["failed"] = read.failed + described.failed
+        counts["failed"] = failed + described.failed
 
 
 def _estimate(db: Path, choice: Choice, price: str | None) -> None:

@@ -115,8 +115,8 @@ class VllmServer:
         """Raise GenfiltError, with the server's own last words, if it has died."""
         if self._process is not None and self._process.poll() is not None:
             raise GenfiltError(
-                f"The vLLM server for {self.model} ended with code {self._process.returncode}. "
-                f"Its last words, from {self._log}:\n{self._last_words()}\n"
+                f"The vLLM server for {self.model} {_end(self._process.returncode)}. Its last "
+                f"words, from {self._log}:\n{self._last_words()}\n"
                 "What was answered is kept; mend the cause and run the same command again."
             )
 
@@ -215,6 +215,14 @@ def server_options(model: str, port: int, *, cpu: bool) -> list[str]:
     if cpu:
         options += ["--enforce-eager", "--kv-cache-memory-bytes", str(CPU_CACHE_BYTES)]
     return options
+
+
+def _end(code: int) -> str:
+    if code >= 0:
+        return f"ended with code {code}"
+    name = signal.Signals(-code).name
+    short = " (Linux does that when memory runs out)" if name == "SIGKILL" else ""
+    return f"ended by {name}{short}"
 
 
 def _free_port() -> int:

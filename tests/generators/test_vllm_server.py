@@ -57,6 +57,12 @@ def test_a_server_that_dies_shows_its_own_words(tmp_path: Path) -> None:
         VllmServer("some/model", python=python).start()
 
 
+def test_a_server_that_is_killed_is_said_to_be(tmp_path: Path) -> None:
+    python = interpreter(tmp_path, "kill -9 $$")
+    with pytest.raises(GenfiltError, match=r"ended by SIGKILL \(Linux .* memory runs out\)"):
+        VllmServer("some/model", python=python).start()
+
+
 def test_a_traceback_is_left_to_the_log(tmp_path: Path) -> None:
     script = tmp_path / "fails.py"
     script.write_text("import pathlib\npathlib.Path('/no/such/weights').read_bytes()\n")

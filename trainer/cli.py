@@ -174,9 +174,13 @@ def evaluate(
     form: Form = Format.table,
 ) -> None:
     """Measure OUT's highest stage: AUC, Recall@k and intervals, also in OUT/metrics.json."""
+    from trainer.checkpoint import latest_stage
     from trainer.evaluate import evaluate as run
+    from trainer.record import Summary
 
     metrics = run(out, db, split.value)
+    stage = latest_stage(out)
+    remark(f"Measured on {split.value}: {stage}, {Summary.read(stage).comparison}.")
     if form is Format.json:
         show([metrics], form)
         return

@@ -270,6 +270,7 @@ class Stage:
             minutes=round(self.progress.seconds / 60, 2),
             peak_memory_gib=round(_peak_gib(), 2),
             skipped=len(dict(self.source.unpictured) | self.progress.skipped),
+            without=self.config.without,
         )
 
     def _say(self, text: str) -> None:

@@ -42,14 +42,16 @@ class Summary:
     minutes: float
     peak_memory_gib: float
     skipped: int
+    without: tuple[str, ...] = ()
 
     @property
     def comparison(self) -> str:
         """Corrections used and positives a row, or that there were none to compare."""
         used = self.query_product_corrections + self.image_title_corrections
-        if not used:
-            return "no corrections: not a comparison"
-        return f"{used} corrections, {self.positives_a_row:.2f} positives a row"
+        if not used and "genfilt" not in self.without:
+            return f"no corrections: not a comparison; {self.positives_a_row:.2f} positives a row"
+        parts = f" without {', '.join(self.without)}" if self.without else ""
+        return f"trained{parts} with {used} corrections, {self.positives_a_row:.2f} positives a row"
 
     def write(self, folder: Path) -> None:
         """Keep the summary in the stage's folder."""
@@ -58,7 +60,8 @@ class Summary:
     @classmethod
     def read(cls, folder: Path) -> Summary:
         """Return what `write` kept."""
-        return cls(**json.loads((folder / SUMMARY).read_text("utf-8")))
+        values = json.loads((folder / SUMMARY).read_text("utf-8"))
+        return cls(**values | {"without": tuple(values.get("without", ()))})
 
 
 class Log:

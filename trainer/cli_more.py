@@ -28,8 +28,54 @@ judge = typer.Typer(
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the trainer's."""
+    app.command()(ablate)
     app.command()(export)
     app.add_typer(judge, name="judge")
+
+
+def ablate(
+    db: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--db",
+            envvar="GENFILT_DB",
+            help="A database; can be given again. synth-1 and synth-2 are reported together.",
+            metavar="FILE",
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="Where runs are kept; what is finished there stays.")
+    ] = Path("artifacts/ablate"),
+    report: Annotated[
+        Path | None, typer.Option(help="The Markdown report, of all that OUT holds.")
+    ] = None,
+    preset_name: Annotated[str, typer.Option("--preset", help="tiny, small or paper.")] = "small",
+    seeds: Annotated[int, typer.Option(min=1, help="How many, from 0 on.")] = 3,
+    epochs: Annotated[
+        list[int] | None, typer.Option(min=1, help="Given three times: of each stage.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="What is measured: val or test.")] = "val",
+    baselines: Annotated[bool, typer.Option(help="Run them too.")] = True,
+    clip: Annotated[
+        str | None, typer.Option(help="CLIP's folder or hub name; a small one from scratch else.")
+    ] = None,
+    blip2: Annotated[
+        str | None, typer.Option(help="BLIP-2's folder or hub name; a small one else.")
+    ] = None,
+    attack: Annotated[
+        list[Path] | None,
+        typer.Option(help="A database of an attacked catalogue to measure on too."),
+    ] = None,
+) -> None:
+    """Run Query-LIFE, its ablations and baselines, and write the paper's tables and figures."""
+    from trainer.ablation.plan import Settings
+    from trainer.ablation.report import write_report
+    from trainer.ablation.runs import run_all
+
+    settings = Settings(preset_name, tuple(epochs or ()), split, baselines, clip, blip2)
+    made = run_all(db or [DEFAULT_DB], range(seeds), out, settings, attack or [])
+    path = write_report(out, report or out / "report.md")
+    _show([{"runs made": made, "report": str(path)}], "table")
 
 
 def export(

@@ -37,8 +37,8 @@ class Blip2:
         model: str | None = None,
         *,
         tuned: bool = False,
-        epochs: int = 3,
-        first_epochs: int = 20,
+        epochs: int = 2,
+        first_epochs: int = 12,
     ) -> None:
         self.model = model
         self.tuned = tuned

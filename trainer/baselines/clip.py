@@ -26,7 +26,7 @@ class Clip:
         epochs: passes over them, for the small one.
     """
 
-    def __init__(self, model: str | None = None, epochs: int = 20) -> None:
+    def __init__(self, model: str | None = None, epochs: int = 12) -> None:
         self.model = model
         self.epochs = epochs
 

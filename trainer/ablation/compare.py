@@ -1,0 +1,152 @@
+"""Means over runs with intervals, and paired tests of two models on the same pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainer.ablation.scores import Scores
+from trainer.candidates import Benchmark
+from trainer.evaluate import score_lists
+from trainer.metrics import Floats, Roc, recall_at, weighted_mean
+
+SAMPLES = 1000
+LEVEL = 0.05
+FEWEST = 3  # runs that an interval over runs needs
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over runs; `half` is half its 95 % t interval, None below three runs."""
+
+    value: float
+    half: float | None
+    runs: int
+
+    @classmethod
+    def of(cls, values: Sequence[float | None]) -> Mean | None:
+        """Return the mean of what is there, None where nothing is."""
+        from scipy.stats import t
+
+        found = np.array([value for value in values if value is not None], dtype=np.float64)
+        if not len(found):
+            return None
+        half = None
+        if len(found) >= FEWEST:
+            spread = float(found.std(ddof=1)) / np.sqrt(len(found))
+            half = float(t.ppf(1 - LEVEL / 2, len(found) - 1)) * spread
+        return cls(float(found.mean()), half, len(found))
+
+    def __str__(self) -> str:
+        if self.half is None or self.half == 0:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} ± {self.half:.3f}"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One model's scores of one measure on one unit, with what they are measured on.
+
+    `group` names the benchmark: units of one database draw the same queries.
+    """
+
+    scores: Scores
+    measure: str
+    benchmark: Benchmark
+    group: str
+
+    def auc(self) -> Callable[[Floats], float]:
+        """Return the AUC as a function of how often each label counts (L,)."""
+        scorer = self.scores.scorers()[self.measure]
+        benchmark = self.benchmark
+        return Roc(scorer(benchmark.query, benchmark.product), benchmark.positive).auc
+
+    def recall(self, k: int) -> Callable[[Floats], float]:
+        """Return Recall@k as a function of how often each list counts (N,)."""
+        lists = score_lists(self.scores.scorers()[self.measure], self.benchmark)
+        return weighted_mean(recall_at(lists, k))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far a model is above another on the same units.
+
+    `mean` is over runs; `low` and `high` bound it when queries are drawn anew, and `p` is the
+    two-sided share of such draws on the other side of zero. `p_runs` is of a paired t test over
+    runs, None below three. `better` counts the runs in which the first is above.
+    """
+
+    mean: Mean
+    low: float
+    high: float
+    p: float
+    p_runs: float | None
+    better: int
+
+    @property
+    def verdict(self) -> str:
+        """What can be said: "holds", "contradicted", or "not shown"."""
+        if self.p >= LEVEL:
+            return "not shown"
+        if self.mean.value > 0 and self.better == self.mean.runs:
+            return "holds"
+        if self.mean.value < 0 and self.better == 0:
+            return "contradicted"
+        return "not shown"
+
+
+def difference(
+    first: Sequence[Judged], second: Sequence[Judged], k: int | None = None
+) -> Difference | None:
+    """Compare two models unit by unit, on AUC, or on Recall@k where k is given.
+
+    Queries are drawn anew with replacement, the same for both models and for units of one
+    database; None where nothing can be measured.
+    """
+    observed: list[float] = []
+    drawn: list[Floats] = []
+    for one, other in zip(first, second, strict=True):
+        above = one.auc() if k is None else one.recall(k)
+        below = other.auc() if k is None else other.recall(k)
+        benchmark = one.benchmark
+        groups = benchmark.query if k is None else benchmark.candidate_query
+        gap = above(np.ones(len(groups))) - below(np.ones(len(groups)))
+        if not np.isfinite(gap):
+            continue
+        observed.append(gap)
+        samples = _draws(groups, one.group)
+        drawn.append(np.array([above(weights) - below(weights) for weights in samples]))
+    mean = Mean.of(observed)
+    if mean is None:
+        return None
+    means = np.nanmean(np.stack(drawn), axis=0)
+    low, high = np.nanpercentile(means, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)])
+    sides = (means <= 0).mean(), (means >= 0).mean()
+    return Difference(
+        mean=mean,
+        low=float(low),
+        high=float(high),
+        p=float(min(1.0, 2 * max(min(sides), 1 / SAMPLES))),
+        p_runs=_paired(observed),
+        better=sum(gap > 0 for gap in observed),
+    )
+
+
+def _draws(groups: np.ndarray, name: str) -> Floats:
+    """Return (SAMPLES, N): how often each item counts when its query is drawn anew."""
+    _, place = np.unique(groups, return_inverse=True)
+    size = int(place.max(initial=-1)) + 1
+    rng = np.random.default_rng(list(name.encode()))
+    times = rng.multinomial(size, np.full(size, 1 / size), size=SAMPLES)
+    drawn: Floats = times[:, place].astype(np.float64)
+    return drawn
+
+
+def _paired(gaps: Sequence[float]) -> float | None:
+    from scipy.stats import ttest_1samp
+
+    if len(gaps) < FEWEST or np.ptp(gaps) == 0:
+        return None
+    return float(ttest_1samp(gaps, 0.0).pvalue)

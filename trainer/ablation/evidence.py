@@ -1,0 +1,134 @@
+"""What finished runs of one population say, read from their folders."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer.ablation.compare import Difference, Judged, Mean, difference
+from trainer.ablation.plan import FULL, METRICS, Unit, units_in
+from trainer.ablation.runs import ATTACKED
+from trainer.ablation.scores import Scores
+from trainer.candidates import Benchmark, load_benchmark
+from trainer.corrections import open_database
+from trainer.errors import TrainerError
+
+
+@dataclass(frozen=True)
+class Population:
+    """Units that are reported together, and the models that all of them have finished."""
+
+    name: str
+    units: list[Unit]
+    split: str
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The models, Query-LIFE first, its ablations, then baselines."""
+        order = [FULL, "without-genfilt", "without-qma", "without-qmf"]
+        found = {path.parent.name for path in self.units[0].folder.glob(f"*/{METRICS}")}
+        found = {key for key in found if all(unit.is_done(key) for unit in self.units)}
+        rest = ["bm25", "sentence-embeddings", "bert", "clip", "blip2", "blip2-tuned"]
+        return [key for key in order + rest if key in found]
+
+    def name_of(self, key: str) -> str:
+        """Return what tables call a model."""
+        return str(self.units[0].metrics(key)["model"])
+
+    @cached_property
+    def benchmarks(self) -> dict[Path, Benchmark]:
+        """Each database's benchmark."""
+        return {db: read_benchmark(db, self.split) for db in {unit.db for unit in self.units}}
+
+    def metrics(self, key: str) -> list[dict[str, Any]]:
+        """Return what each unit's run of a model measured."""
+        return [unit.metrics(key) for unit in self.units]
+
+    def mean(self, key: str, measure: str, figure: str) -> Mean | None:
+        """Return the mean over runs of "auc" or "recall@k"; None where the model lacks it."""
+        return Mean.of([one.get(measure, {}).get(figure) for one in self.metrics(key)])
+
+    def judged(self, key: str, measure: str) -> list[Judged]:
+        """Return each unit's scores of a model."""
+        return [
+            Judged(
+                Scores.load(unit.run(key)),
+                measure,
+                self.benchmarks[unit.db],
+                unit.folder.parent.name,
+            )
+            for unit in self.units
+        ]
+
+    def gap(
+        self, first: tuple[str, str], second: tuple[str, str], k: int | None = None
+    ) -> Difference | None:
+        """Compare (model, measure) with (model, measure), on AUC or Recall@k."""
+        return difference(self.judged(*first), self.judged(*second), k)
+
+    def widest(self, key: str) -> str:
+        """Return the measure by which a model reads the most of a product."""
+        return Scores.load(self.units[0].run(key)).widest
+
+    def image_weights(self, key: str) -> dict[str, Mean]:
+        """Return the picture's weight in M by category."""
+        found = [one["image_weight"] for one in self.metrics(key)]
+        names = sorted({name for one in found for name in one})
+        means = {name: Mean.of([one.get(name) for one in found]) for name in names}
+        return {name: mean for name, mean in means.items() if mean is not None}
+
+    def attacked(self, key: str) -> list[dict[str, Any]]:
+        """Return what a model measured on attacked catalogues, over all units."""
+        folders = (unit.run(key) / ATTACKED for unit in self.units)
+        paths = sorted(path for folder in folders for path in folder.glob(f"*/{METRICS}"))
+        return [json.loads(path.read_text("utf-8")) for path in paths]
+
+    def curves(self, key: str, stage: int) -> dict[str, np.ndarray]:
+        """Return a stage's losses (B,) by name, averaged over the units that have as many."""
+        logs = [self._log(unit.run(key) / f"stage{stage}" / "log.jsonl") for unit in self.units]
+        shortest = min(map(len, logs), default=0)
+        if not shortest:
+            return {}
+        names = [name for name in logs[0][0] if name != "batch"]
+        return {
+            name: np.mean([[row[name] for row in log[:shortest]] for log in logs], axis=0)
+            for name in names
+        }
+
+    @staticmethod
+    def _log(path: Path) -> list[dict[str, float]]:
+        if not path.exists():
+            return []
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        return [row for row in rows if len(row) > 1]
+
+
+def read_benchmark(db: Path, split: str) -> Benchmark:
+    """Return a database's labels and stored candidate lists."""
+    with open_database(db) as connection:
+        return load_benchmark(connection, db.parent / "candidates", split)
+
+
+def populations(out: Path) -> list[Population]:
+    """Return what OUT holds by population, of units in which a run is finished.
+
+    Raises:
+        TrainerError: OUT holds no finished run.
+    """
+    found: dict[str, list[Unit]] = {}
+    for unit in units_in(out):
+        if any(unit.folder.glob(f"*/{METRICS}")):
+            found.setdefault(unit.population, []).append(unit)
+    if not found:
+        raise TrainerError(f"{out} holds no finished run; run trainer ablate --out {out}.")
+    return [Population(name, units, _split(units[0])) for name, units in found.items()]
+
+
+def _split(unit: Unit) -> str:
+    path = unit.folder.parent / "settings.json"
+    return str(json.loads(path.read_text("utf-8"))["split"])

@@ -1,0 +1,231 @@
+"""Runs what is missing of a plan: a finished run is a folder with metrics.json, and stays."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainer import checkpoint
+from trainer.ablation.database import content_of, stages_of
+from trainer.ablation.plan import FULL, METRICS, VARIANTS, Settings, Unit, Variant, claim
+from trainer.ablation.scores import Scores
+from trainer.baselines.base import Baseline, Material, train_rows
+from trainer.candidates import Benchmark, load_benchmark
+from trainer.catalogue import Catalogue, Rows, load_catalogue
+from trainer.corrections import open_database
+from trainer.evaluate import Encoded, Scorer, describe, encode, image_weights, measure
+from trainer.loop import fit
+from trainer.progress import progress, remark
+from trainer.stages import parts_of
+
+VECTORS, ATTACKED = "vectors.npz", "attacked"
+UNTRAINED = ("bm25", "sentence-embeddings")
+
+
+def run_all(
+    databases: Sequence[Path],
+    seeds: Sequence[int],
+    out: Path,
+    settings: Settings,
+    attacks: Sequence[Path] = (),
+) -> int:
+    """Run every model on every database with every seed, but for those that are finished.
+
+    Args:
+        databases: genfilt databases.
+        seeds: of the training.
+        out: where runs are kept, and found again.
+        settings: what all of them share.
+        attacks: databases that the whole model and the untrained baselines are measured on too.
+
+    Returns:
+        How many runs were done.
+
+    Raises:
+        TrainerError: a database cannot be read, has nothing to train or measure on, or OUT holds
+            other runs.
+    """
+    units = []
+    for db in databases:
+        folder = claim(out, db, settings, content_of(db))
+        units += [Unit(folder / f"seed-{seed}", db, seed) for seed in seeds]
+    keys = [variant.key for variant in VARIANTS] + list(settings.compared())
+    missing = sum(not unit.is_done(key) for unit in units for key in keys)
+    total = len(units) * len(keys)
+    done = total - missing
+    if done:
+        remark(f"{done} of {total} runs are finished already.")
+    with progress("runs", total, done) as report:
+        for unit in units:
+            bench = Bench.read(unit.db, settings.split)
+            for key in keys:
+                if not unit.is_done(key):
+                    _run(unit, key, bench, settings)
+                    done += 1
+                    report(done, {})
+            _measure_under_attack(unit, settings, attacks)
+            _drop_early_weights(unit)
+    return missing
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the models of a database are trained and measured on."""
+
+    db: Path
+    catalogue: Catalogue
+    benchmark: Benchmark
+    train: Rows
+
+    @classmethod
+    def read(cls, db: Path, split: str) -> Bench:
+        """Read a database; its candidate lists lie where `trainer evaluate` keeps them."""
+        with open_database(db) as connection:
+            catalogue = load_catalogue(connection)
+            benchmark = load_benchmark(connection, db.parent / "candidates", split)
+            return cls(db, catalogue, benchmark, train_rows(connection, catalogue))
+
+    def material(self, seed: int) -> Material:
+        """Return what a baseline may read."""
+        return Material(self.catalogue, self.benchmark, self.train, seed)
+
+
+def _run(unit: Unit, key: str, bench: Bench, settings: Settings) -> None:
+    remark(f"{unit.folder.parent.name}, seed {unit.seed}: {key}")
+    began = time.monotonic()
+    baselines = settings.compared()
+    if key in baselines:
+        metrics = _measured_baseline(baselines[key], unit, bench, unit.run(key))
+    else:
+        variant = next(one for one in VARIANTS if one.key == key)
+        _train(unit, variant, settings)
+        metrics = _measured_variant(variant, unit, bench)
+    metrics["minutes"] = round((time.monotonic() - began) / 60, 2)
+    _write(unit.run(key), metrics)
+
+
+def _write(folder: Path, metrics: dict[str, Any]) -> None:
+    part = folder / f"{METRICS}.part"
+    part.write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
+    part.replace(folder / METRICS)
+
+
+def _train(unit: Unit, variant: Variant, settings: Settings) -> None:
+    run = unit.run(variant.key)
+    for stage in stages_of(unit.db):
+        if stage == 1 and variant.key != FULL and shares_first_stage(variant, unit.db):
+            _take_first_stage(unit, run)
+            continue
+        config = settings.config(stage, unit.seed, variant.without)
+        fit(config, unit.db, run, resume=True)
+
+
+def shares_first_stage(variant: Variant, db: Path) -> bool:
+    """Tell whether a variant's stage 1 is the whole model's, step for step.
+
+    It is where stage 1 has the same losses (QMA has none in it, QMF has ITM) and the same mask:
+    GenFilt changes stage 1's through the image-title corrections alone, if there are any.
+    """
+    same_losses = parts_of(1, variant.without) == parts_of(1)
+    found = content_of(db)["image_title_corrections"]
+    return same_losses and ("genfilt" not in variant.without or not found)
+
+
+def _take_first_stage(unit: Unit, run: Path) -> None:
+    source, target = (checkpoint.stage_folder(place, 1) for place in (unit.run(FULL), run))
+    if checkpoint.is_done(target):
+        return
+    part = target.with_name(f"{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, part)
+    part.rename(target)
+    remark(f"Stage 1 is that of {unit.run(FULL)}: nothing in it is left out.")
+
+
+def _encoded(run: Path, bench: Bench) -> Encoded:
+    model = checkpoint.load_model(checkpoint.latest_stage(run))
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return encode(model, bench.catalogue, bench.benchmark)
+
+
+def _measured_variant(variant: Variant, unit: Unit, bench: Bench) -> dict[str, Any]:
+    run = unit.run(variant.key)
+    encoded = _encoded(run, bench)
+    _keep_vectors(encoded, bench.benchmark, run)
+    metrics = _measured(variant.name, encoded.scorers(), bench.benchmark, run)
+    metrics["image_weight"] = image_weights(encoded, bench.benchmark)
+    metrics["candidates"] = describe(bench.benchmark, encoded)
+    metrics["config"] = checkpoint.load_config(checkpoint.latest_stage(run)).to_dict()
+    return metrics
+
+
+def _measured_baseline(
+    baseline: Baseline, unit: Unit, bench: Bench, folder: Path
+) -> dict[str, Any]:
+    scorers = baseline.scorers(bench.material(unit.seed))
+    return _measured(baseline.name, scorers, bench.benchmark, folder)
+
+
+def _measured(
+    name: str, scorers: dict[str, Scorer], benchmark: Benchmark, folder: Path
+) -> dict[str, Any]:
+    scores = Scores.of(scorers, benchmark)
+    scores.save(folder)
+    measures = {key: measure(scorer, benchmark) for key, scorer in scores.scorers().items()}
+    return {"model": name, "split": benchmark.split, **measures}
+
+
+def shown_query(benchmark: Benchmark) -> int:
+    """Return the query that Figure 5 shows: the one with the most lists, then the smallest."""
+    queries, lists = np.unique(benchmark.candidate_query, return_counts=True)
+    return int(queries[np.argmax(lists)]) if len(queries) else int(benchmark.query[0])
+
+
+def _keep_vectors(encoded: Encoded, benchmark: Benchmark, run: Path) -> None:
+    q = shown_query(benchmark)
+    listed = benchmark.candidates[benchmark.candidate_query == q]
+    labelled = benchmark.product[benchmark.query == q]
+    products = np.unique(np.concatenate([listed[listed >= 0], labelled])).astype(np.int32)
+    kinds = np.zeros(len(products), dtype=np.int8)  # 0: drawn, 1: relevant, -1: labelled otherwise
+    kinds[np.isin(products, labelled[~benchmark.positive[benchmark.query == q]])] = -1
+    kinds[np.isin(products, labelled[benchmark.positive[benchmark.query == q]])] = 1
+    kinds[np.isin(products, listed[:, 0])] = 1
+    query = encoded.query.at(np.array([q], dtype=np.int32))[0]
+    fused = encoded.fused.at(products)
+    np.savez_compressed(run / VECTORS, q=q, query=query, fused=fused, kinds=kinds)
+
+
+def _measure_under_attack(unit: Unit, settings: Settings, attacks: Sequence[Path]) -> None:
+    compared = settings.compared()
+    for db in attacks:
+        bench: Bench | None = None
+        for key in (FULL, *(name for name in UNTRAINED if name in compared)):
+            folder = unit.run(key) / ATTACKED / db.stem
+            if (folder / METRICS).is_file():
+                continue
+            bench = bench or Bench.read(db, settings.split)
+            if key == FULL:
+                scorers = _encoded(unit.run(key), bench).scorers()
+                metrics = _measured(VARIANTS[0].name, scorers, bench.benchmark, folder)
+            else:
+                metrics = _measured_baseline(compared[key], unit, bench, folder)
+            _write(folder, metrics)
+
+
+def _drop_early_weights(unit: Unit) -> None:
+    """Remove what nothing reads any more: weights of the stages before a run's last."""
+    for variant in VARIANTS:
+        run = unit.run(variant.key)
+        last = checkpoint.latest_stage(run)
+        for folder in run.glob("stage[123]"):
+            if folder != last:
+                (folder / checkpoint.WEIGHTS).unlink(missing_ok=True)

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from genfilt.calibration.agreement import CONFIRM, CONTRADICT, SILENT, Judge, explain, verdicts
+from genfilt.calibration.agreement import CONFIRM, CONTRADICT, SILENT, Judge, explain
 from genfilt.calibration.facts import Asked, Family, Product, asked_by, held_by
 from genfilt.calibration.scene import qualified
+from genfilt.calibration.verdicts import verdicts
 from genfilt.embed import Embedder
 from genfilt.generators.base import Attributes
 from genfilt.generators.lexicon import Lexicon
@@ -154,12 +155,15 @@ def test_the_table_of_verdicts_is_that_of_single_ones() -> None:
         product("Phone case 128GB", "a navy phone case"),
         product("Something that has no name", ""),
     ]
-    table = verdicts(Judge(), values, products)
+    kept = verdicts(Judge(), values, products)
+    table = kept.at(np.arange(len(products))[:, None], np.arange(len(values)))
     assert table.shape == (2, len(products), len(values))
+    assert set(table.ravel().tolist()) == {CONFIRM, SILENT, CONTRADICT}
     for layer, source in enumerate(("title", "picture")):
         for row, each in enumerate(products):
             for column, value in enumerate(values):
                 single = Judge().verdict(value, each[source])[0]
                 assert table[layer, row, column] == single
-    assert verdicts(Judge(), values, []).shape == (2, 0, len(values))
-    assert verdicts(Judge(), [], products).shape == (2, len(products), 0)
+    nothing = np.zeros((1, 0), dtype=np.int64)
+    assert verdicts(Judge(), values, []).at(nothing, nothing).shape == (2, 1, 0)
+    assert verdicts(Judge(), [], products).at(nothing, nothing).shape == (2, 1, 0)

@@ -5,24 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from genfilt.calibration import rule
-from genfilt.calibration.facts import Asked
+from genfilt.calibration import scores
+from genfilt.calibration.facts import FAMILIES, Asked
 from genfilt.calibration.fitting import Fit, Training, fit_calibration
 from genfilt.calibration.population import Evidence, Pairs, estimate_coverage
+from genfilt.calibration.queries import Queries
 from genfilt.calibration.reliability import curve, reliability, suggest, train_population
-from genfilt.calibration.rule import (
-    Calibration,
-    Products,
-    Queries,
-    left_vectors,
-    probability,
-    right_vectors,
-    score_threshold,
-    value_scores,
-    vetoed,
-)
+from genfilt.calibration.rule import Calibration, probability, score_threshold
 from genfilt.calibration.sampling import sample_pairs, with_log
-from genfilt.calibration.teaching import FOLDS, count_values, history, title_folds
+from genfilt.calibration.scores import Products, ValueScores
+from genfilt.calibration.teaching import FOLDS, count_values, title_folds
+from genfilt.calibration.verdicts import Verdicts, family_numbers
 from genfilt.errors import GenfiltError
 from genfilt.join import threshold_join
 
@@ -35,6 +28,9 @@ VALUES: list[Asked] = [
     *(("color", name) for name in COLORS),
     *(("audience", name) for name in AUDIENCES),
 ]
+
+_NO_ROWS = np.zeros(0, dtype=np.int64)
+NOTHING = Pairs(_NO_ROWS, _NO_ROWS, np.zeros(0), _NO_ROWS, np.zeros(0, dtype=np.int8))
 
 
 class World:
@@ -58,7 +54,7 @@ class World:
         for family, start in enumerate(starts):
             rows = np.flatnonzero(self.needs[family] >= 0)
             self.asked[rows, start + self.needs[family, rows]] = 1
-        verdict = np.zeros((2, products, len(VALUES)), dtype=np.int8)
+        self.verdict = verdict = np.zeros((2, products, len(VALUES)), dtype=np.int8)
         for family, start in enumerate(starts[:2]):
             size = len(_families()[family])
             verdict[family, :, start : start + size] = -1
@@ -66,14 +62,16 @@ class World:
         noise = rng.normal(scale=0.1, size=(3, max(queries, products), WIDTH))
         image = directions[starts[1] + self.facets[1]] + directions[self.facets[0]]
         whole = directions[starts[2] + self.facets[2]] + noise[1, :products]
-        self.queries = Queries(_unit(self.asked @ directions + noise[0, :queries]), self.asked)
+        wanted = [[VALUES[at] for at in np.flatnonzero(row)] for row in self.asked]
+        vectors = _unit(self.asked @ directions + noise[0, :queries])
+        self.queries = Queries.of(vectors, wanted, VALUES)
         self.products = Products(
             image=_unit(image + noise[2, :products]),
             title=_unit(directions[self.facets[0]] + noise[1, :products]),
             whole=_unit(whole),
             fold=title_folds([f"title {row}" for row in range(products)]),
-            verdict=verdict,
-            history=np.zeros((products, len(VALUES))),
+            verdicts=_kept(verdict),
+            counts=count_values(self.queries, VALUES, NOTHING, products),
         )
         self.train = np.arange(int(products * 0.7))
 
@@ -90,10 +88,20 @@ class World:
         return Pairs(q, self.train[f], np.ones(len(q)), clicks[q, f], label[q, f])
 
     def training(self, log: Pairs, base_rate: float | None = None) -> Training:
-        yes, no = count_values(self.asked, VALUES, log, len(self.products.whole))
-        products = replace(self.products, history=history(yes, no))
+        counts = count_values(self.queries, VALUES, log, len(self.products.whole))
+        products = replace(self.products, counts=counts)
         pairs = sample_pairs(self.queries, products, log, self.train)
         return Training(self.queries, products, VALUES, pairs, log, {"data": "d"}, base_rate)
+
+
+def _kept(table: np.ndarray) -> Verdicts:
+    """Return a table of verdicts, (2, F, V), as they are kept."""
+    family = family_numbers(VALUES)
+    place = np.array([(family[:at] == family[at]).sum() for at in range(len(VALUES))])
+    rows = np.broadcast_to(np.arange(table.shape[1]), (2, len(FAMILIES), table.shape[1]))
+    blocks = [[layer[:, family == each] for each in range(len(FAMILIES))] for layer in table]
+    none = np.zeros(0, dtype=np.int64)
+    return Verdicts(family, place, rows, tuple(map(tuple, blocks)), (none, none))
 
 
 def _families() -> tuple[tuple[str, ...], ...]:
@@ -120,8 +128,14 @@ def fit(training: Training) -> Fit:
 
 
 def all_scores(fit: Fit, training: Training) -> np.ndarray:
-    left = left_vectors(fit.calibration, training.queries, VALUES).astype(np.float64)
-    return left @ right_vectors(fit.calibration, training.products, VALUES).T.astype(np.float64)
+    scores = ValueScores(fit.calibration, training.products, VALUES)
+    return scores.left(training.queries).astype(np.float64) @ scores.right().T.astype(np.float64)
+
+
+def raises_of(fit: Fit, training: Training) -> np.ndarray:
+    """Return s(f, v), (F, V)."""
+    scores = ValueScores(fit.calibration, training.products, VALUES)
+    return scores.at(np.arange(len(training.products.image))[:, None], np.arange(len(VALUES)))
 
 
 def test_the_join_finds_what_brute_force_over_all_pairs_finds(
@@ -129,7 +143,7 @@ def test_the_join_finds_what_brute_force_over_all_pairs_finds(
 ) -> None:
     calibration, products = fit.calibration, training.products
     w1, w2, w3, bias = calibration.linear
-    raises = value_scores(calibration, products, VALUES)
+    raises = raises_of(fit, training)
     for sigma in (0.05, 0.5, 0.9):
         threshold = score_threshold(calibration, sigma)
         expected = set()
@@ -142,8 +156,8 @@ def test_the_join_finds_what_brute_force_over_all_pairs_finds(
                 )
                 if cosines + bias + float(world.asked[q] @ raises[f]) >= threshold:
                     expected.add((q, f))
-        left = left_vectors(calibration, training.queries, VALUES)
-        right = right_vectors(calibration, products, VALUES)
+        values = ValueScores(calibration, products, VALUES)
+        left, right = values.left(training.queries), values.right()
         found = {
             (int(a), int(b))
             for i, j, _ in threshold_join(left, right, threshold)
@@ -159,11 +173,12 @@ def test_values_that_share_a_column_only_raise_and_the_excess_is_known(
 ) -> None:
 
     exact = all_scores(fit, training)
-    monkeypatch.setattr(rule, "COLUMNS", 6)
-    monkeypatch.setattr(rule, "SHARED", 3)
+    monkeypatch.setattr(scores, "COLUMNS", 6)
+    monkeypatch.setattr(scores, "SHARED", 3)
     raised = all_scores(fit, training)
     q, f = np.divmod(np.arange(exact.size), exact.shape[1])
-    excess = rule.overshoot(fit.calibration, training.queries, training.products, VALUES, (q, f))
+    values = scores.ValueScores(fit.calibration, training.products, VALUES)
+    excess = values.overshoot(training.queries, values.right(), q, f)
     assert (raised >= exact - 1e-4).all()
     assert (raised > exact + 1e-3).any()
     assert raised.ravel() - excess == pytest.approx(exact.ravel(), abs=1e-4)
@@ -190,7 +205,7 @@ def test_the_log_teaches_what_no_text_tells(world: World, training: Training, fi
     weight = fit.calibration.families["audience"]
     assert weight.taught > 0.3
     unseen = np.setdiff1d(np.arange(len(training.products.image)), world.train)
-    raises = value_scores(fit.calibration, training.products, VALUES)
+    raises = raises_of(fit, training)
     women = VALUES.index(("audience", "women"))
     gap = raises[unseen, women] - raises[unseen, women + 1]
     right = (gap > 0) == (world.facets[2, unseen] == 0)
@@ -218,7 +233,7 @@ def _recall(scores: np.ndarray, truth: np.ndarray, precision: float) -> float:
 
 
 def test_a_contradiction_vetoes_where_right_pairs_hardly_have_one(
-    training: Training, fit: Fit
+    world: World, training: Training, fit: Fit
 ) -> None:
     families = fit.calibration.families
     assert families["type"].vetoes == (True, False)
@@ -226,17 +241,17 @@ def test_a_contradiction_vetoes_where_right_pairs_hardly_have_one(
     assert families["audience"].vetoes == (False, False)
     q, f = np.divmod(np.arange(fit.score.size), len(training.products.image))
     q, f = q[:4000] % len(training.queries.vectors), f[:4000]
-    out = vetoed(fit.calibration, training.queries, training.products, VALUES, (q, f))
-    against = training.products.verdict[:, f] < 0
-    asked = training.queries.asked[q] > 0
+    out = ValueScores(fit.calibration, training.products, VALUES).vetoed(training.queries, q, f)
+    against = world.verdict[:, f] < 0
+    asked = world.asked[q] > 0
     assert (out == (against.any(axis=0) & asked).any(axis=1)).all()
 
 
 def test_a_text_that_is_often_wrong_does_not_veto(world: World) -> None:
-    noisy = world.products.verdict.copy()
+    noisy = world.verdict.copy()
     noisy[1] = noisy[1][np.random.default_rng(0).permutation(noisy.shape[1])]
     broken = World()
-    broken.products = replace(broken.products, verdict=noisy)
+    broken.products = replace(broken.products, verdicts=_kept(noisy))
     fit = fit_calibration(broken.training(broken.log()))
     assert fit.calibration.families["color"].vetoes == (False, False)
     assert fit.calibration.families["color"].confirm[1] < 1.0
@@ -314,8 +329,8 @@ def test_a_fit_survives_its_json_and_refuses_other_data(training: Training, fit:
     text = fit.calibration.to_json()
     back = Calibration.from_json(text)
     assert back.to_json() == text
-    again = right_vectors(back, training.products, VALUES)
-    assert np.array_equal(again, right_vectors(fit.calibration, training.products, VALUES))
+    sides = [ValueScores(each, training.products, VALUES) for each in (back, fit.calibration)]
+    assert np.array_equal(sides[0].right(), sides[1].right())
     back.check({"data": "d"})
     with pytest.raises(GenfiltError, match="fitted for data d, not e"):
         back.check({"data": "e"})

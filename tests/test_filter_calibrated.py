@@ -11,6 +11,7 @@ import pytest
 from genfilt.calibration.audit import audit_calibrated
 from genfilt.calibration.scene import load_scene
 from genfilt.calibration.scorer import Scorer, fit_scene
+from genfilt.calibration.scores import ValueScores
 from genfilt.corpus import load_corpus
 from genfilt.correct import Settings, filter_pairs
 from genfilt.embed import Embedder
@@ -98,7 +99,13 @@ def test_corrections_are_right_and_say_why(corrections: list[tuple[object, ...]]
     assert any("type: mug; colour: red, from the picture" in reason for reason in reasons)
 
 
-def test_candidates_are_those_of_every_pair_scored(store: Store, embedder: Embedder) -> None:
+@pytest.mark.parametrize(("columns", "shared"), [(256, 64), (6, 3), (1, 1)])
+def test_candidates_are_those_of_every_pair_scored(
+    store: Store, embedder: Embedder, columns: int, shared: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where values share coordinates, and the join finds more than what passes."""
+    monkeypatch.setattr("genfilt.calibration.scores.COLUMNS", columns)
+    monkeypatch.setattr("genfilt.calibration.scores.SHARED", shared)
     settings = Settings(0.8, floor=0.02, rule="calibrated")
     filter_pairs(store, settings, embedder)
     scene = load_scene(store, load_corpus(store, embedder), embedder)
@@ -120,6 +127,15 @@ def test_candidates_are_those_of_every_pair_scored(store: Store, embedder: Embed
     for pair, (s, v) in expected.items():
         assert found[pair][0] == pytest.approx(s, abs=1e-6)
         assert found[pair][1] == v
+    raised = scorer.left.astype(np.float64) @ scorer.right.T
+    values = ValueScores(fit.calibration, scene.products, scene.values)
+    for row, wanted in enumerate(scene.asked):
+        places = np.array([scene.values.index(each) for each in wanted], dtype=np.int64)
+        exact = (
+            values.at(np.arange(size)[:, None], places) @ scene.queries.share[row, : len(places)]
+        )
+        cosines = scorer.left[row, : -values.columns] @ scorer.right[:, : -values.columns].T
+        assert (raised[row] - cosines >= exact - 1e-4).all()
     vetoed = store.rows("SELECT DISTINCT reasons FROM qp_candidates WHERE vetoed")
     assert all(", not " in reason for (reason,) in vetoed)
     assert not store.scalar("SELECT count(*) FROM qp_corrections WHERE vetoed")

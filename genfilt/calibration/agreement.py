@@ -28,23 +28,11 @@ CONFIRM, SILENT, CONTRADICT = 1, 0, -1
 # Cosine of two words from which they are taken for synonyms. Of all pairs of the vocabulary's own
 # phrases that all-MiniLM puts as near, 88 % are of one group; at 0.75 64 %, at 0.9 92 %.
 SAME = 0.85
-NAMES = {
-    "type": "type",
-    "color": "colour",
-    "parameters": "parameter",
-    "qualifier": "word",
-    "words": "word",
-}
-
-BY_WORD = (
-    "words",
-    "qualifier",
-    "brand",
-    "parameters",
-)  # families that the words of a text confirm too
+NAMES = {"color": "colour", "parameters": "parameter", "qualifier": "word", "words": "word"}
+# Families that the words of a text confirm too.
+BY_WORD = ("words", "qualifier", "brand", "parameters")
 
 Similarity = Callable[[Sequence[str], Sequence[str]], npt.NDArray[np.float32]]
-Verdicts = npt.NDArray[np.int8]
 
 
 @dataclass
@@ -80,6 +68,8 @@ class Judge:
     def compare(self, asked: Asked, held: str) -> int:
         """Return CONFIRM, SILENT or CONTRADICT for one asked value and one held value."""
         key = (*asked, held)
+        if asked[0] in BY_WORD:
+            return self._compare(*key)  # quick, and too many to remember
         if key not in self._known:
             self._known[key] = self._compare(*asked, held)
         return self._known[key]
@@ -117,33 +107,6 @@ class Judge:
         if CONTRADICT in found and SILENT not in found:
             return CONTRADICT, held[0]
         return SILENT, None
-
-
-def verdicts(judge: Judge, values: Sequence[Asked], products: Sequence[Product]) -> Verdicts:
-    """Return what each product's title and picture say to each asked value, (2, F, V).
-
-    In the order of `facts.SOURCES`. Each distinct set of held values is judged once.
-    """
-    table = np.zeros((len(SOURCES), len(products), len(values)), dtype=np.int8)
-    for layer, source in enumerate(SOURCES):
-        said = [product[source] for product in products]
-        for family in {name for name, _ in values}:
-            columns = [at for at, (name, _) in enumerate(values) if name == family]
-            table[layer][:, columns] = _family(judge, [values[at] for at in columns], said)
-    return table
-
-
-def _family(judge: Judge, values: Sequence[Asked], texts: Sequence[Said]) -> Verdicts:
-    family = values[0][0]
-    wanted = {stem for _, value in values for stem in value.split()} if family in BY_WORD else set()
-    index: dict[Said, int] = {}
-    rows = np.empty(len(texts), dtype=np.int64)
-    for row, said in enumerate(texts):
-        held = tuple(each for each in said.held if each[0] == family)
-        part = Said(held, said.stems & wanted if wanted else frozenset())
-        rows[row] = index.setdefault(part, len(index))
-    block = [[judge.verdict(value, said)[0] for value in values] for said in index]
-    return np.array(block, dtype=np.int8).reshape(len(index), len(values))[rows]
 
 
 def explain(

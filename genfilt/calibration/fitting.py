@@ -19,24 +19,11 @@ from genfilt.calibration.population import (
     estimate_coverage,
     stray_rate,
 )
-from genfilt.calibration.rule import (
-    PAIRS_AT_A_TIME,
-    Calibration,
-    Products,
-    Queries,
-    Weight,
-    lone_contradictions,
-)
-from genfilt.calibration.teaching import (
-    FOLDS,
-    Floats,
-    Matrix,
-    Rows,
-    count_values,
-    history,
-    taught_scores,
-    teach,
-)
+from genfilt.calibration.queries import Queries
+from genfilt.calibration.rule import Calibration, Weight
+from genfilt.calibration.scores import PAIRS_AT_A_TIME, Products, lone_contradictions
+from genfilt.calibration.teaching import FOLDS, Floats, Matrix, Rows, Taught, history, teach
+from genfilt.calibration.verdicts import family_numbers
 from genfilt.errors import GenfiltError
 
 WIDTH = 7  # features a family
@@ -120,15 +107,11 @@ def _fit(training: Training, attributes: bool) -> Fit:
             f"Only {int(pairs.known.sum())} train pairs are known to be relevant and a calibration "
             f"needs {FEWEST_POSITIVE}; ingest more clicks or labels, or use --rule paper."
         )
-    counts = count_values(
-        training.queries.asked, training.values, training.log, len(training.products.whole)
-    )
-    taught = (
-        teach(training.products.whole, training.products.fold, training.values, counts)
-        if attributes
-        else {}
-    )
-    design = Design.of(training, taught, counts, attributes)
+    products = training.products
+    taught: dict[Asked, Matrix] = {}
+    if attributes:
+        taught = teach(products.whole, products.fold, training.values, products.counts)
+    design = Design.of(training, taught, attributes)
     design, pairs = _thinned(design, pairs)
     training = replace(training, pairs=pairs)
     evidence, coverage, weights, relevant = _settle(design, training)
@@ -169,30 +152,20 @@ class Design:
     contradicted: Marks  # (K,) by any text, where the other does not confirm
 
     @classmethod
-    def of(
-        cls,
-        training: Training,
-        taught: dict[Asked, Matrix],
-        counts: tuple[Floats, Floats],
-        attributes: bool,
-    ) -> Design:
+    def of(cls, training: Training, taught: dict[Asked, Matrix], attributes: bool) -> Design:
         """Lay out the features of the pairs."""
-        products, pairs = training.products, training.pairs
-        present = {name for name, _ in training.values} if attributes else set()
-        names = tuple(family for family in FAMILIES if family in present)
-        member = np.array(
-            [[name == family for family in names] for name, _ in training.values], dtype=np.float64
-        ).reshape(len(training.values), len(names))
-        told = taught_scores(taught, products.whole, products.fold, training.values)
-        rows = np.zeros((len(pairs.q), 3 + WIDTH * len(names)))
-        against = np.zeros((len(rows), len(names), 2), dtype=bool)
+        products, pairs, values = training.products, training.pairs, training.values
+        families = np.unique(family_numbers(values)) if attributes else np.zeros(0, dtype=np.int64)
+        told = Taught.of(taught, products.whole, products.fold, values)
+        rows = np.zeros((len(pairs.q), 3 + WIDTH * len(families)))
+        against = np.zeros((len(rows), len(families), 2), dtype=bool)
         for start in range(0, len(rows), PAIRS_AT_A_TIME):
             part = slice(start, start + PAIRS_AT_A_TIME)
-            rows[part] = _features(training, told, counts, member, part)
-            against[part] = _contradicted(training, member, part)
-        blocks = rows[:, 3:].reshape(len(rows), len(names), WIDTH)
+            rows[part], against[part] = _features(training, told, families, part)
+        blocks = rows[:, 3:].reshape(len(rows), len(families), WIDTH)
         vetoes = _reliable(pairs, blocks[:, :, 1:3] > 0, against)
         vetoed = np.asarray((against & vetoes).any(axis=(1, 2)))
+        names = tuple(FAMILIES[family] for family in families)
         return cls(rows, names, vetoes, vetoed, np.asarray(against.any(axis=(1, 2))))
 
     def only(self, keep: Marks) -> Design:
@@ -223,39 +196,40 @@ class Design:
 
 
 def _features(
-    training: Training, told: Floats, counts: tuple[Floats, Floats], member: Floats, part: slice
-) -> Floats:
+    training: Training, told: Taught, families: Rows, part: slice
+) -> tuple[Floats, Marks]:
+    """Return rows of `Design.rows`, and by family what the title, the picture contradicts alone."""
     pairs, queries, products = training.pairs, training.queries, training.products
     q, f = pairs.q[part], pairs.f[part]
     vectors, image, title = queries.vectors[q], products.image[f], products.title[f]
-    asked = queries.asked[q].astype(np.float64)
-    by_title, by_picture = products.verdict[0][f], products.verdict[1][f]
-    own = (asked > 0) & pairs.known[part][:, None]  # the pair must not prove itself
-    seen = history(counts[0][f] - own, counts[1][f])
-    seen[products.fold[f] % 2 == 0] = 0.0  # so that the fit meets products that nobody clicked
-    silent = (by_title == 0) & (by_picture == 0)
-    blocks = [
-        np.ones_like(asked),
-        by_title > 0,
-        by_picture > 0,
-        by_title < 0,
-        by_picture < 0,
-        seen,
-        silent * np.where(seen == 0, told[f], 0.0),
-    ]
-    columns = [
+    cosines = [
         np.einsum("kd,kd->k", left, right, dtype=np.float64)
         for left, right in ((vectors, image), (vectors, title), (image, title))
     ]
-    families = np.stack([(asked * block) @ member for block in blocks], axis=-1)
-    return np.hstack([np.stack(columns, axis=-1), families.reshape(len(q), -1)])
-
-
-def _contradicted(training: Training, member: Floats, part: slice) -> Marks:  # (K, G, 2)
-    """Return which families the title, the picture contradicts and nothing confirms."""
-    asked = training.queries.asked[training.pairs.q[part]]
-    lone = lone_contradictions(training.products.verdict[:, training.pairs.f[part]])  # (2, K, V)
-    return np.stack([(asked * by) @ member > 0 for by in lone], axis=-1)
+    v, share = queries.asked[q], queries.share[q].astype(np.float64)  # (K, A)
+    rows = f[:, None]
+    verdict = products.verdicts.at(rows, v)
+    lone = lone_contradictions(verdict)
+    yes, no = products.counts.at(rows, v)
+    own = (share > 0) & pairs.known[part][:, None]  # the pair must not prove itself
+    seen = history(yes - own, no)
+    seen[products.fold[f] % 2 == 0] = 0.0  # so that the fit meets products that nobody clicked
+    silent = (verdict == 0).all(axis=0)
+    blocks = [
+        np.ones_like(share),
+        *(verdict > 0),
+        *(verdict < 0),
+        seen,
+        silent * np.where(seen == 0, told.at(rows, v), 0.0),
+    ]
+    features = np.zeros((len(q), len(families), WIDTH))
+    against = np.zeros((len(q), len(families), 2), dtype=bool)
+    of = products.verdicts.family[v]
+    for at, family in enumerate(families):
+        mine = np.where(of == family, share, 0.0)
+        features[:, at] = np.stack([(mine * block).sum(axis=1) for block in blocks], axis=-1)
+        against[:, at] = ((mine > 0) & lone).any(axis=2).T
+    return np.hstack([np.stack(cosines, axis=-1), features.reshape(len(q), -1)]), against
 
 
 def _reliable(pairs: Pairs, confirmed: Marks, against: Marks) -> Marks:  # (G, 2)

@@ -13,40 +13,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from genfilt.calibration.facts import Asked
-from genfilt.calibration.teaching import FOLDS, Floats, Matrix, Rows, taught_scores
+from genfilt.calibration.teaching import FOLDS, Floats, Matrix
 from genfilt.errors import GenfiltError
 
-COLUMNS = 256  # coordinates for asked values, the most frequent ones first
-SHARED = 64  # of them, the last ones, that rare values share
-PAIRS_AT_A_TIME = 32_768
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Queries:
-    """Queries as the rule sees them."""
-
-    vectors: Matrix  # (Q, D), unit rows
-    asked: Matrix  # (Q, V), for each asked value its share among those of its family
-
-
-@dataclass(frozen=True)
-class Products:
-    """Products as the rule sees them."""
-
-    image: Matrix  # (F, D), unit rows
-    title: Matrix  # (F, D), of the title's feature text
-    whole: Matrix  # (F, D), of the title as written
-    fold: Rows  # (F,) from the title's content: each title is told only by those of other folds
-    verdict: npt.NDArray[np.int8]  # (2, F, V), agreement.verdicts: of the title, of the picture
-    history: Floats  # (F, V), teaching.history
 
 
 @dataclass(frozen=True)
@@ -171,114 +146,6 @@ def score_threshold(calibration: Calibration, sigma: float) -> float:
         return float("-inf")
     share = (sigma - levels[at - 1]) / (levels[at] - levels[at - 1])
     return float(scores[at - 1] + share * (scores[at] - scores[at - 1]))
-
-
-def left_vectors(calibration: Calibration, queries: Queries, values: Sequence[Asked]) -> Matrix:
-    """Return the queries' side of the score, (Q, D + 1 + C) float32."""
-    ones = np.ones((len(queries.vectors), 1), dtype=np.float32)
-    asked = np.zeros((len(ones), len(set(_column_of(values)))), dtype=np.float32)
-    for at, column in enumerate(_column_of(values)):
-        asked[:, column] += queries.asked[:, at]
-    return np.hstack([queries.vectors, ones, asked])
-
-
-def right_vectors(calibration: Calibration, products: Products, values: Sequence[Asked]) -> Matrix:
-    """Return the products' side of the score, (F, D + 1 + C) float32.
-
-    Where values share a column it holds the largest of theirs: no pair scores less than it should,
-    and `overshoot` says by how much it scores more.
-    """
-    w1, w2, w3, bias = calibration.linear
-    agreement = np.einsum("nd,nd->n", products.image, products.title, dtype=np.float64)
-    fused = w1 * products.image.astype(np.float64) + w2 * products.title
-    raises = value_scores(calibration, products, values)
-    columns = _column_of(values)
-    shared = np.full((len(fused), len(set(columns))), -np.inf)
-    for at, column in enumerate(columns):
-        shared[:, column] = np.maximum(shared[:, column], raises[:, at])
-    constant = (w3 * agreement + bias)[:, None]
-    return np.hstack([fused, constant, shared]).astype(np.float32)
-
-
-def value_scores(
-    calibration: Calibration, products: Products, values: Sequence[Asked]
-) -> Floats:  # (F, V)
-    """Return s(f, v): what each product adds to the score of a query that asks for v."""
-    raises = told_scores(calibration, products, values)
-    for at, (family, _) in enumerate(values):
-        weight = calibration.families.get(family, Weight())
-        verdict = products.verdict[:, :, at]
-        confirmed = np.array(weight.confirm) @ (verdict > 0)
-        against = np.array(weight.contradict) @ (verdict < 0)
-        raises[:, at] += weight.named + confirmed + against
-    return raises
-
-
-def told_scores(
-    calibration: Calibration, products: Products, values: Sequence[Asked]
-) -> Floats:  # (F, V)
-    """Return what the log adds: from the product's own history, where there is any.
-
-    Else from the clicks on such titles, where title and picture are silent.
-    """
-    taught = taught_scores(calibration.taught, products.whole, products.fold, values)
-    weights = [calibration.families.get(family, Weight()) for family, _ in values]
-    own = products.history * np.array([weight.history for weight in weights])
-    such = taught * np.array([weight.taught for weight in weights])
-    silent = (products.verdict == 0).all(axis=0)
-    return np.where(products.history != 0, own, np.where(silent, such, 0.0))
-
-
-def lone_contradictions(verdict: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
-    """Return where a text contradicts and the other does not confirm, of (2, ...) verdicts."""
-    return np.asarray((verdict < 0) & ~(verdict > 0).any(axis=0))
-
-
-def overshoot(
-    calibration: Calibration,
-    queries: Queries,
-    products: Products,
-    values: Sequence[Asked],
-    pairs: tuple[Rows, Rows],
-) -> Floats:  # (K,)
-    """Return by how much shared columns raised each pair above its score; 0 where none share."""
-    q, f = pairs
-    columns = np.array(_column_of(values), dtype=np.int64)
-    if len(set(columns.tolist())) == len(columns):
-        return np.zeros(len(q))
-    raises = value_scores(calibration, products, values)
-    right = right_vectors(calibration, products, values)[:, -len(set(columns.tolist())) :]
-    excess = np.empty(len(q))
-    for start in range(0, len(q), PAIRS_AT_A_TIME):
-        part = slice(start, start + PAIRS_AT_A_TIME)
-        asked = queries.asked[q[part]]
-        excess[part] = (asked * (right[f[part]][:, columns] - raises[f[part]])).sum(axis=1)
-    return excess
-
-
-def vetoed(
-    calibration: Calibration,
-    queries: Queries,
-    products: Products,
-    values: Sequence[Asked],
-    pairs: tuple[Rows, Rows],
-) -> npt.NDArray[np.bool_]:  # (K,)
-    """Return which pairs are ruled out by a contradiction."""
-    q, f = pairs
-    asked = queries.asked > 0
-    vetoes = [calibration.families.get(family, Weight()).vetoes for family, _ in values]
-    against = lone_contradictions(products.verdict) & np.array(vetoes).reshape(-1, 2).T[:, None]
-    ruled = against.any(axis=0)  # (F, V)
-    out = np.empty(len(q), dtype=bool)
-    for start in range(0, len(q), PAIRS_AT_A_TIME):
-        part = slice(start, start + PAIRS_AT_A_TIME)
-        out[part] = (asked[q[part]] & ruled[f[part]]).any(axis=1)
-    return out
-
-
-def _column_of(values: Sequence[Asked]) -> list[int]:
-    own = COLUMNS - SHARED
-    return [at if at < own else own + at % SHARED for at in range(len(values))]
 
 
 def _weight(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from genfilt.calibration.population import UNJUDGED, Pairs
-from genfilt.calibration.rule import Products, Queries
+from genfilt.calibration.queries import Queries
+from genfilt.calibration.scores import Products
 from genfilt.calibration.teaching import Floats, Matrix, Rows
 
 MOST_PAIRS = 300_000

@@ -9,11 +9,13 @@ from functools import cache
 
 import numpy as np
 
-from genfilt.calibration.agreement import Judge, verdicts
+from genfilt.calibration.agreement import Judge
 from genfilt.calibration.facts import Asked, Product, asked_by, held_by
 from genfilt.calibration.population import RELEVANT, UNJUDGED, Pairs
-from genfilt.calibration.rule import Products, Queries
-from genfilt.calibration.teaching import Rows, count_values, history, title_folds
+from genfilt.calibration.queries import Queries
+from genfilt.calibration.scores import Products
+from genfilt.calibration.teaching import Rows, count_values, title_folds
+from genfilt.calibration.verdicts import verdicts
 from genfilt.corpus import Corpus
 from genfilt.embed import Embedder, Matrix, embed
 from genfilt.features import TEMPLATE
@@ -105,16 +107,15 @@ def load_scene(store: Store, corpus: Corpus, embedder: Embedder) -> Scene:
         return np.asarray(vectors[: len(left)] @ vectors[len(left) :].T)
 
     judge = Judge.of(values, facts, similar)
-    queries = Queries(corpus.q, _shares(asked, values))
-    yes, no = count_values(queries.asked, values, log, len(facts))
+    queries = Queries.of(corpus.q, asked, values)
     features = corpus.features
     products = Products(
         image=corpus.i[corpus.image_rows(features)],
         title=corpus.t[corpus.title_rows(features)],
         whole=embed(store, embedder, titles),
         fold=title_folds(titles),
-        verdict=verdicts(judge, values, facts),
-        history=history(yes, no).astype(np.float32),
+        verdicts=verdicts(judge, values, facts),
+        counts=count_values(queries, values, log, len(facts)),
     )
     train = store.arrow(TRAIN_FEATURES)["f"].to_numpy().astype(np.int64)
     train = np.flatnonzero(np.isin(features.f, train))
@@ -187,17 +188,6 @@ def _attributes(fields: Sequence[str | None]) -> Attributes | None:
     if not any(fields):
         return None
     return Attributes(core_word, material, brand, color, parameters, raw="")
-
-
-def _shares(asked: Sequence[tuple[Asked, ...]], values: Sequence[Asked]) -> Matrix:
-    """Return (Q, V): 1 over the number of values that the query asks for in the same family."""
-    column = {value: at for at, value in enumerate(values)}
-    shares = np.zeros((len(asked), len(values)), dtype=np.float32)
-    for row, each in enumerate(asked):
-        sizes = Counter(family for family, _ in each)
-        for value in each:
-            shares[row, column[value]] = 1 / sizes[value[0]]
-    return shares
 
 
 def _log(store: Store, corpus: Corpus) -> Pairs:

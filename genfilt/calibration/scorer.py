@@ -11,19 +11,11 @@ import pyarrow as pa
 from genfilt.calibration.agreement import NAMES, explain
 from genfilt.calibration.facts import FAMILIES, SOURCES, Asked
 from genfilt.calibration.fitting import Fit, Marks, Training, fit_calibration
-from genfilt.calibration.rule import (
-    Calibration,
-    left_vectors,
-    overshoot,
-    probability,
-    right_vectors,
-    score_threshold,
-    told_scores,
-    vetoed,
-)
+from genfilt.calibration.rule import Calibration, probability, score_threshold
 from genfilt.calibration.sampling import sample_pairs
 from genfilt.calibration.scene import Scene
-from genfilt.calibration.teaching import Floats, Rows
+from genfilt.calibration.scores import ValueScores
+from genfilt.calibration.teaching import Floats, Rows, history
 from genfilt.errors import GenfiltError
 from genfilt.join import threshold_join
 
@@ -65,9 +57,9 @@ class Scorer:
 
     def __post_init__(self) -> None:
         scene, values = self.scene, self.scene.values
-        self.left = left_vectors(self.calibration, scene.queries, values)
-        self.right = right_vectors(self.calibration, scene.products, values)
-        self._told = told_scores(self.calibration, scene.products, values)
+        self._values = ValueScores(self.calibration, scene.products, values)
+        self.left = self._values.left(scene.queries)
+        self.right = self._values.right()
         self._logged = np.sort(self._number(scene.log.q, scene.log.f))
         self._train = np.zeros(len(scene.facts), dtype=bool)
         self._train[scene.train] = True
@@ -136,12 +128,12 @@ class Scorer:
         )
 
     def _settle(self, q: Rows, f: Rows, linear: Floats) -> tuple[Floats, Marks]:
-        scene, pairs = self.scene, (q, f)
-        sides = (self.calibration, scene.queries, scene.products, scene.values)
-        score = probability(self.calibration, linear - overshoot(*sides, pairs))
+        queries = self.scene.queries
+        excess = self._values.overshoot(queries, self.right, q, f)
+        score = probability(self.calibration, linear - excess)
         exposed = self._train[f] & ~np.isin(self._number(q, f), self._logged)
         left = np.where(exposed, self.unseen[q], 1.0) * score
-        return left / np.maximum(left + 1 - score, 1e-300), vetoed(*sides, pairs)
+        return left / np.maximum(left + 1 - score, 1e-300), self._values.vetoed(queries, q, f)
 
     def _number(self, q: Rows, f: Rows) -> Rows:
         return q * len(self.scene.facts) + f
@@ -156,11 +148,11 @@ class Scorer:
         return self._reasons[key]
 
     def _told_reason(self, value: Asked, f: int) -> str:
-        at = self._column[value]
-        worth = self._told[f, at]
+        row, at = np.array(f), np.array(self._column[value])
+        worth = float(self._values.told(row, at))
         if abs(worth) < TELLING:
             return ""
-        own = self.scene.products.history[f, at] != 0
+        own = history(*self.scene.products.counts.at(row, at)) != 0
         whose = "its clicks" if own else "clicks on such titles"
         family, wanted = value
         return f"{NAMES.get(family, family)}: {wanted}, {'by' if worth > 0 else 'unlike'} {whose}"

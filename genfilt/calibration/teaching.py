@@ -8,12 +8,15 @@ how likely. The clicks on a product itself are its history.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from genfilt.calibration.facts import Asked
+from genfilt.calibration.facts import FAMILIES, Asked
 from genfilt.calibration.population import Pairs
+from genfilt.calibration.queries import Queries
+from genfilt.calibration.verdicts import family_numbers
 from genfilt.keys import text_key
 
 Matrix = npt.NDArray[np.float32]
@@ -34,21 +37,48 @@ def title_folds(titles: Sequence[str]) -> Rows:
     return np.array([int(text_key(title)[:8], 16) % FOLDS for title in titles], dtype=np.int64)
 
 
-def count_values(
-    asked: Matrix, values: Sequence[Asked], pairs: Pairs, products: int
-) -> tuple[Floats, Floats]:  # (F, V) each
-    """Count the queries that each product is known to answer: asking for v, and for another value.
+@dataclass(frozen=True)
+class Counts:
+    """How many queries that each product is known to answer ask for each value, (F, V) if dense.
 
-    The other value is of v's family.
+    Attributes:
+        family: (V,) place of each value's family in FAMILIES.
+        keys: f * V + v of the cells above 0, ascending.
+        times: what stands in them.
+        totals: (F, len(FAMILIES)) sums over the values of a family.
     """
-    yes = np.zeros((products, len(values)))
+
+    family: Rows
+    keys: Rows
+    times: Floats
+    totals: Floats
+
+    def at(self, f: Rows, v: Rows) -> tuple[Floats, Floats]:
+        """Return how many of the queries ask for v, and how many for another of its family.
+
+        For rows and values of one shape.
+        """
+        f, v = np.broadcast_arrays(f, v)
+        yes = np.zeros(f.shape)
+        if len(self.keys):
+            wanted = f * len(self.family) + v
+            place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+            yes = np.where(self.keys[place] == wanted, self.times[place], 0.0)
+        return yes, self.totals[f, self.family[v]] - yes
+
+
+def count_values(queries: Queries, values: Sequence[Asked], pairs: Pairs, products: int) -> Counts:
+    """Count what the queries ask for that each product is known to answer."""
+    family = family_numbers(values)
     known = pairs.only(pairs.known)
-    np.add.at(yes, known.f, (asked[known.q] > 0).astype(np.float64))
-    no = np.zeros_like(yes)
-    for family in {name for name, _ in values}:
-        columns = [at for at, (name, _) in enumerate(values) if name == family]
-        no[:, columns] = yes[:, columns].sum(axis=1, keepdims=True) - yes[:, columns]
-    return yes, no
+    asked = queries.asked[known.q]
+    present = queries.share[known.q] > 0
+    f = np.broadcast_to(known.f[:, None], asked.shape)[present]
+    v = asked[present]
+    keys, times = np.unique(f * len(values) + v, return_counts=True)
+    totals = np.zeros((products, len(FAMILIES)))
+    np.add.at(totals, (f, family[v]), 1.0)
+    return Counts(family, keys, times.astype(np.float64), totals)
 
 
 def history(yes: Floats, no: Floats) -> Floats:
@@ -60,35 +90,66 @@ def history(yes: Floats, no: Floats) -> Floats:
 
 
 def teach(
-    whole: Matrix, fold: Rows, values: Sequence[Asked], counts: tuple[Floats, Floats]
+    whole: Matrix, fold: Rows, values: Sequence[Asked], counts: Counts
 ) -> dict[Asked, Matrix]:
     """Learn which titles go with an asked value, against the others of its family.
 
-    `whole` is (F, D) and `counts` what `count_values` returns. Returns (FOLDS, D + 1) directions
-    and offsets for each value that enough products teach; row n has not met the titles of fold n.
+    `whole` is (F, D). Returns (FOLDS, D + 1) directions and offsets for each value that enough
+    products teach; row n has not met the titles of fold n.
     """
-    yes, no = (np.minimum(each, TIMES) for each in counts)
-    strength = np.minimum((yes > no).sum(axis=0), (no > yes).sum(axis=0))
+    strength = _strength(counts)
     best = [at for at in np.argsort(-strength, kind="stable")[:MOST] if strength[at] >= FEWEST]
-    return {
-        values[at]: np.stack(
-            [_direction(whole, yes[:, at], no[:, at], fold != part) for part in range(FOLDS)]
+    rows = np.arange(len(whole))
+    taught = {}
+    for at in best:
+        yes, no = (np.minimum(each, TIMES) for each in counts.at(rows, np.array(at)))
+        taught[values[at]] = np.stack(
+            [_direction(whole, yes, no, fold != part) for part in range(FOLDS)]
         )
-        for at in best
-    }
+    return taught
 
 
-def taught_scores(
-    taught: dict[Asked, Matrix], whole: Matrix, fold: Rows, values: Sequence[Asked]
-) -> Floats:  # (F, V)
-    """Return what the log teaches of each value from titles of other folds, else 0."""
-    scores = np.zeros((len(whole), len(values)))
-    for at, value in enumerate(values):
-        if value in taught:
-            rows = taught[value].astype(np.float64)  # (FOLDS, D + 1)
+def _strength(counts: Counts) -> Rows:
+    """Return for each value how many products speak for it or against it, the fewer of both."""
+    f, v = np.divmod(counts.keys, max(len(counts.family), 1))
+    yes, no = (np.minimum(each, TIMES) for each in counts.at(f, v))
+    size = len(counts.family)
+    for_it = np.bincount(v[yes > no], minlength=size)
+    against = np.bincount(v[no > yes], minlength=size)
+    silent = (counts.totals > 0).sum(axis=0)[counts.family] - np.bincount(v, minlength=size)
+    return np.asarray(np.minimum(for_it, against + silent))
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What titles of other folds teach of each product's own, in logits.
+
+    Attributes:
+        column: (V,) of each value in `scores`, the last one where nothing is taught.
+        scores: (F, T + 1), 0 in the last column.
+    """
+
+    column: Rows
+    scores: Matrix
+
+    @classmethod
+    def of(
+        cls, taught: dict[Asked, Matrix], whole: Matrix, fold: Rows, values: Sequence[Asked]
+    ) -> Taught:
+        """Apply the directions of `teach` to all titles, (F, D)."""
+        known = [at for at, value in enumerate(values) if value in taught]
+        scores = np.zeros((len(whole), len(known) + 1), dtype=np.float32)
+        column = np.full(len(values), len(known), dtype=np.int64)
+        for place, at in enumerate(known):
+            rows = taught[values[at]].astype(np.float64)  # (FOLDS, D + 1)
             told = whole @ rows[:, :-1].T + rows[:, -1]
-            scores[:, at] = np.clip(told[np.arange(len(whole)), fold], -LIMIT, LIMIT)
-    return scores
+            scores[:, place] = np.clip(told[np.arange(len(whole)), fold], -LIMIT, LIMIT)
+            column[at] = place
+        return cls(column, scores)
+
+    def at(self, f: Rows, v: Rows) -> Floats:
+        """Return the logits for rows and values of one shape."""
+        return self.scores[f, self.column[v]].astype(np.float64)
 
 
 def _direction(

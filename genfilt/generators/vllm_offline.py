@@ -30,6 +30,12 @@ from genfilt.generators.vllm_server import (
 )
 
 CHUNK = 512  # titles between two writes
+# Its log goes to standard output by itself, where only answers belong.
+ENVIRONMENT = {
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+    "VLLM_NO_USAGE_STATS": "1",
+}
 
 
 class VllmOfflineReader:
@@ -129,7 +135,8 @@ def _load(model: str) -> Any:
             f"vLLM that lives elsewhere ({PYTHON_VARIABLE})."
         )
     build = installed_build()
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     from vllm import LLM
 
     options: dict[str, Any] = {}

@@ -145,6 +145,7 @@ def _draw_reliability(mine: Rows, path: Path) -> None:
         axes.set_xlabel("probability that the rule gives", fontsize=8)
         axes.set_xlim(-0.04, 1.04)
         axes.set_ylim(-0.04, 1.04)
+        axes.set_xticks((0, 0.5, 1))
         axes.set_aspect("equal")
     figure.axes[0].set_ylabel("share that is relevant", fontsize=8)
     figure.savefig(path, dpi=150)

@@ -3,109 +3,54 @@
     python examples/train_extractor.py --out artifacts/extractor --check
 
 It proves the path from a title through a vLLM server to the attributes, with a model whose right
-answers are known. It says nothing about the quality of a real model on real titles: this one
-knows the words of the generated catalogue and no others.
+answers are known. It is no check of quality, and says nothing about a real model on real titles:
+this one knows the words of the generated catalogue and few others. What it gets right is printed
+apart for titles in words that it was taught and in words that no train title holds.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
+import os
 import random
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import torch
+from title_truth import Example, read_examples
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from genfilt.embed import Embedder
+from genfilt.errors import GenfiltError
 from genfilt.generators.base import FIELDS, Attributes
 from genfilt.generators.reply import MAX_CHARS, build_prompt
 from genfilt.generators.vllm import VllmReader
+from genfilt.generators.vllm_server import PYTHON_VARIABLE, installed_build
 from genfilt.synth import synthesize
-from genfilt.synth.vocabulary import Vocabulary, Words, load_vocabulary
 
 # The model learned one task, so its template leaves the instructions out; the title stands last.
 TEMPLATE = "{{ bos_token + messages[-1]['content'].split('\\n')[-1] + '\\n' }}"
-VOCABULARY = 2048
+VOCABULARY = 4096  # at most; enough for each word to be one token
+MEANINGS = 48  # of the 192 numbers of an embedding
+# How often a value is replaced by new words in training: names carry no meaning to lose.
+REPLACED = {
+    "core_word": 0.25,
+    "material": 0.25,
+    "brand": 0.4,
+    "color": 0.25,
+    "model_parameters": 0.4,
+}
 # What constrained decoding forces, a key with its signs, is one token: the grammar cuts there.
 PIECES = r'\{"core_word":|,"[a-z_]+":|null|Title: "|\s|\d|[^\w\s]|_'
-BATCH = 32
+BATCH = 16
 RATE = 2e-3
-
-
-@dataclass(frozen=True)
-class Example:
-    """A title and what it says; None where it says nothing."""
-
-    title: str
-    fields: Mapping[str, str | None]
-    split: str
-    held_out: bool
-
-
-def read_examples(folder: Path) -> list[Example]:
-    """Return the distinct titles of a generated catalogue, each with what it says by the truth."""
-    with duckdb.connect(str(folder / "truth.duckdb"), read_only=True) as truth:
-        names = "product_id, split, type, color, material, brand, model, told, falsified, held_out"
-        rows = {row[0]: row[1:] for row in truth.sql(f"SELECT {names} FROM facets").fetchall()}
-    vocabulary = load_vocabulary()
-    examples = {}
-    with (folder / "products.csv").open(encoding="utf-8", newline="") as file:
-        for product in csv.DictReader(file):
-            split, kind, color, material, brand, model, told, false, held_out = rows[
-                product["product_id"]
-            ]
-            facets = {"type": kind, "color": color, "material": material, "brand": brand}
-            said = says(product["title"], facets, model, set(told), false, vocabulary)
-            examples[product["title"]] = Example(product["title"], said, split, held_out)
-    return list(examples.values())
-
-
-def says(
-    title: str,
-    facets: Mapping[str, str],
-    model: str | None,
-    told: set[str],
-    falsified: bool,
-    vocabulary: Vocabulary,
-) -> dict[str, str | None]:
-    """Return the title's own words for each field.
-
-    A falsified title says a colour or material that the product does not have, and that is what
-    counts here.
-    """
-    colors = {name: color.words for name, color in vocabulary.colors.items()}
-    found: dict[str, str | None] = dict.fromkeys(FIELDS)
-    if "type" in told:
-        found["core_word"] = find(title, vocabulary.types[facets["type"]].words)
-    if "brand" in told:
-        found["brand"] = find(title, Words((facets["brand"],)))
-    for field, words in (("color", colors), ("material", vocabulary.materials)):
-        if field in told:
-            found[field] = find(title, words[facets[field]])
-        elif falsified:
-            found[field] = find(title, *words.values())
-    if "model" in told and model is not None:
-        pattern = r"\s?".join(map(re.escape, re.findall(r"\d+|\D", model.replace(" ", ""))))
-        match = re.search(rf"(?<!\w){pattern}(?!\w)", title, re.IGNORECASE)
-        found["model_parameters"] = match[0] if match else None
-    return found
-
-
-def find(title: str, *words: Words) -> str | None:
-    """Return the first of the words in a title, the longest where several begin there."""
-    every = sorted((w for each in words for w in each.seen + each.held_out), key=len, reverse=True)
-    pattern = "|".join(map(re.escape, every))
-    match = re.search(rf"(?<![\w'])(?:{pattern})(?![\w'])", title, re.IGNORECASE)
-    return match[0] if match else None
 
 
 def answer(fields: Mapping[str, str | None]) -> str:
@@ -114,32 +59,31 @@ def answer(fields: Mapping[str, str | None]) -> str:
     return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
 
 
-def with_new_words(example: Example, words: Sequence[str], rng: random.Random) -> Example:
-    """Return the example with some of its values replaced by words that no train title holds.
+def with_new_words(example: Example, rng: random.Random) -> Example:
+    """Return the example with some of its values replaced by words that nobody has read before.
 
     What they are must then be told from where they stand; and they are copied, whatever they are.
     """
     title, fields = example.title, dict(example.fields)
     for name, value in fields.items():
-        if value and title.count(value) == 1 and rng.random() < 0.5:
-            fields[name] = new = new_value(name, value, words, rng)
+        if value and title.count(value) == 1 and rng.random() < REPLACED[name]:
+            fields[name] = new = new_value(name, value, rng)
             title = title.replace(value, new)
     return Example(title, fields, example.split, example.held_out)
 
 
-def unknown_words(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast) -> list[str]:
-    """Return the vocabulary's words that none of the examples' titles holds."""
-    known = {word for each in examples for word in re.findall(r"\w+", each.title.lower())}
-    alphabetic = (token for token in tokenizer.get_vocab() if token.isalpha() and len(token) > 2)
-    return sorted(token for token in alphabetic if token.lower() not in known)
-
-
-def new_value(name: str, value: str, words: Sequence[str], rng: random.Random) -> str:
-    """Return other digits for a specification, one or two words of like case for anything else."""
+def new_value(name: str, value: str, rng: random.Random) -> str:
+    """Return other digits for a specification, one or two made-up words for anything else."""
     if name == "model_parameters":
         return re.sub(r"\d", lambda _: str(rng.randint(0, 9)), value)
-    new = " ".join(rng.choices(words, k=rng.choice((1, 1, 2))))
-    return new.upper() if value.isupper() else new.title() if value[:1].isupper() else new.lower()
+    new = " ".join(made_up_word(rng) for _ in range(rng.choice((1, 1, 2))))
+    return new.upper() if value.isupper() else new.title() if value[:1].isupper() else new
+
+
+def made_up_word(rng: random.Random) -> str:
+    """Return a word of two or three syllables that means nothing."""
+    syllables = (rng.choice("bcdfghklmnprstvwz") + rng.choice("aeiou") for _ in range(3))
+    return "".join(list(syllables)[: rng.choice((2, 2, 3))]) + rng.choice(" nrsxlt").strip()
 
 
 def train_tokenizer(examples: Sequence[Example], folder: Path) -> PreTrainedTokenizerFast:
@@ -174,7 +118,7 @@ def prompt_line(example: Example) -> str:
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """Return an untrained Llama of about two million weights."""
+    """Return an untrained Llama of about two million weights that is disposed to copy."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=192,
@@ -188,7 +132,32 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        give_meaning(model.get_input_embeddings().weight, tokenizer)
+        for layer in model.model.layers[1:]:
+            # Attention hands on what it looks at, and the tied head then says it: so the model
+            # need not discover copying, which takes longer than all the rest.
+            torch.nn.init.eye_(layer.self_attn.v_proj.weight)
+            torch.nn.init.eye_(layer.self_attn.o_proj.weight).mul_(0.5)
+    return model
+
+
+def give_meaning(embeddings: torch.nn.Parameter, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Set the tokens' embeddings, (V, D), and fix them.
+
+    A part of each is where genfilt's sentence embedder puts the word, so that one that was never
+    learned stands near its like, as it does in a real model; the rest is random, to tell all apart.
+    """
+    torch.nn.init.normal_(embeddings)
+    tokens = [tokenizer.decode([n]) for n in range(len(embeddings))]
+    words = [n for n, token in enumerate(tokens) if re.fullmatch(r"[A-Za-z][A-Za-z'-]+", token)]
+    meanings = torch.from_numpy(Embedder().encode([tokens[n] for n in words]))
+    main, sizes, _ = torch.linalg.svd(meanings - meanings.mean(0), full_matrices=False)
+    main = main[:, :MEANINGS] * sizes[:MEANINGS]
+    embeddings[words, :MEANINGS] = main / main.std()
+    embeddings /= embeddings.norm(dim=1, keepdim=True)
+    embeddings.requires_grad_(False)
 
 
 def batches(
@@ -196,9 +165,8 @@ def batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield (ids, labels), (B, L) each, of like lengths; what is not answer is not learned."""
     rows = []
-    words = unknown_words(examples, tokenizer)
     for example in examples:
-        shown = with_new_words(example, words, rng) if rng.random() < 0.6 else example
+        shown = with_new_words(example, rng)
         prompt = tokenizer.encode(f"<s>{prompt_line(shown)}", add_special_tokens=False)
         reply = tokenizer.encode(f"{answer(shown.fields)}</s>", add_special_tokens=False)
         rows.append((prompt + reply, [-100] * len(prompt) + reply))
@@ -221,7 +189,11 @@ def train(examples: Sequence[Example], folder: Path, *, epochs: int, seed: int =
     tokenizer = train_tokenizer(examples, folder)
     model = new_model(tokenizer)
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=RATE, betas=(0.9, 0.95), weight_decay=0.1, fused=True
+        [weight for weight in model.parameters() if weight.requires_grad],
+        lr=RATE,
+        betas=(0.9, 0.95),
+        weight_decay=0.1,
+        fused=True,
     )
     steps = epochs * -(-len(learned) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -277,12 +249,14 @@ def main() -> None:
     )
     options.add_argument("--out", type=Path, required=True, help="folder of the model")
     options.add_argument("--products", type=int, default=12_000)
-    options.add_argument("--epochs", type=int, default=5)
+    options.add_argument("--epochs", type=int, default=2)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument(
         "--check", action="store_true", help="serve it and print what it gets right"
     )
     given = options.parse_args()
+    if given.check:  # said before the training, not after it
+        installed_build(os.environ.get(PYTHON_VARIABLE) or sys.executable)
     given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         synthesize(given.products, Path(folder) / "shop", seed=given.seed, pictures=False)
@@ -294,4 +268,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except GenfiltError as error:
+        sys.exit(str(error))

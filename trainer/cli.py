@@ -93,6 +93,9 @@ def fit(
     ] = False,
     epochs: Annotated[int | None, typer.Option(help="Passes over the stage's rows.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows of a batch.")] = None,
+    micro_batch: Annotated[
+        int | None, typer.Option(help="Rows computed at once: large batches in small memory.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides all that is random.")] = None,
     cache_vision: Annotated[
         bool, typer.Option("--cache-vision", help="Keep a frozen tower's features on disk.")
@@ -110,6 +113,7 @@ def fit(
         "without": tuple(part.value for part in without) if without else None,
         "epochs": epochs,
         "batch_size": batch_size,
+        "micro_batch": micro_batch,
         "seed": seed,
         "cache_vision": cache_vision or None,
     }

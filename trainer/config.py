@@ -86,6 +86,8 @@ class FitConfig:
     """Passes over the stage's rows."""
     batch_size: int = 16
     """Rows of a batch over all processes."""
+    micro_batch: int | None = None
+    """Rows whose graph is in memory at once, by gradient caching; None for the whole batch."""
     accumulation: int = 1
     """Batches whose gradients are averaged before a step."""
     learning_rate: float = 1e-3
@@ -121,6 +123,8 @@ class FitConfig:
             if getattr(self, name) < 1:
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} is {getattr(self, name)}; give 1 or more.")
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise UsageError(f"--micro-batch is {self.micro_batch}; give 1 or more.")
         if self.batch_size < 2:
             raise UsageError(f"--batch-size is {self.batch_size}; a contrast needs 2 or more.")
         if self.seed < 0:

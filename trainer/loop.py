@@ -104,7 +104,9 @@ class Stage:
         self._say(parameter_report(self.model))
         parts = parts_of(self.config.stage, self.config.without)
         objective = self.accelerator.prepare(
-            Objective(self.model, self.source.masks, parts, self.config.seed)
+            Objective(
+                self.model, self.source.masks, parts, self.config.seed, self.config.micro_batch
+            )
         )
         objective.train()
         with Log(self.folder, self.progress.step, write=self.main) as log:

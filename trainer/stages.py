@@ -11,6 +11,7 @@ from trainer.config import Ablation
 from trainer.corrections import Integers
 from trainer.data import Inputs
 from trainer.distributed import first_row, gather, mean_of_all
+from trainer.gradient_cache import CachedPasses
 from trainer.losses.contrastive import contrastive_rows
 from trainer.losses.matching import matching_rows
 from trainer.mask import Mask, Masks
@@ -36,12 +37,26 @@ def parts_of(stage: int, without: Iterable[Ablation] = ()) -> tuple[str, ...]:
 class Objective(nn.Module):
     """A stage's loss as one module, so that wrappers for several processes see one forward."""
 
-    def __init__(self, model: QueryLife, masks: Masks, parts: tuple[str, ...], seed: int) -> None:
+    def __init__(
+        self,
+        model: QueryLife,
+        masks: Masks,
+        parts: tuple[str, ...],
+        seed: int,
+        micro_batch: int | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
+        self.micro_batch = micro_batch
         self.masks = masks
         self.parts = parts
         self.seed = seed
+
+    @property
+    def passes(self) -> QueryLife | CachedPasses:
+        """The model's passes: over all rows at once, or over a micro-batch at a time."""
+        size = self.micro_batch
+        return self.model if size is None else CachedPasses(self.model, size)
 
     def forward(self, inputs: Inputs) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return this process's share of each loss, and what is only to be logged.
@@ -49,7 +64,7 @@ class Objective(nn.Module):
         The latter are "faulty" (B,) bool, rows with an embedding that is not finite, and
         "positives" (B,), the size of each row's P(i) in the mask of M, or of ITC in stage 1.
         """
-        model, row, device = self.model, inputs.product_of_row, inputs.title_ids.device
+        model, row, device = self.passes, inputs.product_of_row, inputs.title_ids.device
         ids, mask = inputs.title_ids, inputs.title_mask
         place = Place(first_row(len(row), device), len(row), self.seed, inputs.number)
         products = numbers(inputs.products, device)
@@ -73,7 +88,7 @@ class Objective(nn.Module):
     def _queries(self, inputs: Inputs) -> Side:
         assert inputs.query_ids is not None
         assert inputs.query_mask is not None
-        query = self.model.encode_queries(inputs.query_ids, inputs.query_mask)
+        query = self.passes.encode_queries(inputs.query_ids, inputs.query_mask)
         row = torch.arange(len(inputs.query_ids), device=inputs.query_ids.device)
         return Side.of(inputs.query_ids, inputs.query_mask, query.embedding, row)
 
@@ -89,7 +104,7 @@ class Objective(nn.Module):
         if "itm" in self.parts:
             drawn = self._drawn("itm", place, (titles, images), matches.T)
             text = titles.of_row[drawn.text]
-            logits = self.model.match_titles(
+            logits = self.passes.match_titles(
                 titles.tokens[text], titles.mask[text], images.tokens, images.of_row[drawn.read]
             )
             losses["itm"] = _matched(
@@ -120,7 +135,7 @@ class Objective(nn.Module):
             own = torch.arange(place.rows, device=positive.device) + place.first
             text = queries.of_row[torch.cat([own, drawn.text])]
             read = fusions.of_row[torch.cat([own, drawn.read])]
-            logits = self.model.match_queries(
+            logits = self.passes.match_queries(
                 queries.tokens[text],
                 queries.mask[text],
                 Memory(fusions.tokens, fusions.mask, read),

@@ -71,11 +71,10 @@ class Settings:
         if not self.baselines:
             return {}
         model = preset(self.preset, 1).model
-        few = replace(model, bert_layers=3) if self.preset == "small" else model
         return {
             "bm25": Bm25(),
             "sentence-embeddings": SentenceEmbeddings(),
-            "bert": CrossEncoder(few),
+            "bert": CrossEncoder(model),
             "clip": Clip(self.clip),
             "blip2": Blip2(self.blip2),
             "blip2-tuned": Blip2(self.blip2, tuned=True),

@@ -1,4 +1,4 @@
-"""The universal modal encoder: BERT in text mode, cross-attention that starts silent."""
+"""The universal modal encoder: BERT in text mode, cross-attention that starts as a sum."""
 
 from pathlib import Path
 
@@ -67,17 +67,25 @@ def test_text_mode_is_minilm() -> None:
     torch.testing.assert_close(got[real], expected[real], atol=1e-5, rtol=0)
 
 
-def test_fused_begins_as_text_and_then_reads_the_memory(folder: Path) -> None:
+def test_fused_reads_its_memory(folder: Path) -> None:
     encoder = ModalEncoder(load_bert(ModelConfig(bert=str(folder)))).eval()
     ids, mask = tokens()
     memory = torch.randn(3, 5, 32)
     text = encoder.text(ids, mask)
-    torch.testing.assert_close(encoder.fused(ids, mask, Memory(memory)), text)
     assert not text[~mask.bool()].any()
-    wake(encoder)
-    assert (encoder.fused(ids, mask, Memory(memory)) - text).abs().max() > 0.01
-    other = encoder.fused(ids, mask, Memory(memory + 1))
-    assert (encoder.fused(ids, mask, Memory(memory)) - other).abs().max() > 0.01
+    torch.testing.assert_close(encoder.fused(ids, mask, Memory(torch.zeros(3, 5, 32))), text)
+    read = encoder.fused(ids, mask, Memory(memory))
+    assert (read - text).abs().max() > 0.01
+    assert (encoder.fused(ids, mask, Memory(memory + 1)) - read).abs().max() > 0.01
+
+
+def test_cross_attention_begins_by_adding_a_mean_of_its_memory() -> None:
+    block = CrossAttention(8, 2, 0.0, share=0.25)
+    torch.nn.init.zeros_(block.query.weight)
+    torch.nn.init.zeros_(block.query.bias)
+    states, memory = torch.randn(6, 8), torch.randn(2, 4, 8)
+    mean = memory.mean(dim=1, keepdim=True).expand(2, 3, 8).flatten(0, 1)
+    torch.testing.assert_close(block(states, Layout(2, 3), Memory(memory)), states + 0.25 * mean)
 
 
 def test_padding_of_text_and_memory_changes_nothing(folder: Path) -> None:
@@ -119,7 +127,7 @@ def test_first_state_alone_is_that_of_all(folder: Path) -> None:
 def test_cross_attention_is_softmax_over_the_memory() -> None:
     torch.manual_seed(2)
     block = CrossAttention(8, 2, 0.0)
-    torch.nn.init.eye_(block.output.weight)
+    torch.nn.init.normal_(block.value.weight)
     states, memory = torch.randn(1, 3, 8), torch.randn(1, 4, 8)
     q, k, v = block.query(states)[0], block.key(memory)[0], block.value(memory)[0]
     read = torch.empty(3, 8)

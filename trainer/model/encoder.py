@@ -38,11 +38,11 @@ class Memory:
 class CrossAttention(nn.Module):
     """Lets every token of one sequence read another; adds what it read to the token.
 
-    The output projection starts at zero: a fused pass begins as the text pass that BERT was
-    trained for, and departs from it as far as the data asks.
+    Values begin as what is read, scaled by `share`: text and what it reads are states of one
+    encoder, so a fused pass begins as their sum, and learns from there what to read and where.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, dropout: float, share: float = 1.0) -> None:
         super().__init__()
         self.heads = heads
         self.query = nn.Linear(width, width)
@@ -50,8 +50,10 @@ class CrossAttention(nn.Module):
         self.value = nn.Linear(width, width)
         self.output = nn.Linear(width, width)
         self.dropout = dropout
-        nn.init.zeros_(self.output.weight)
-        nn.init.zeros_(self.output.bias)
+        with torch.no_grad():
+            for layer, scale in ((self.value, 1.0), (self.output, share)):
+                nn.init.eye_(layer.weight).mul_(scale)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, states: Tensor, layout: Layout, memory: Memory) -> Tensor:
         """Return states (N, H), laid out in rows, with each row's memory read."""
@@ -76,8 +78,9 @@ class ModalEncoder(nn.Module):
         self.layers = nn.ModuleList(bert.encoder.layer)
         self.heads: int = config.num_attention_heads
         self.dropout: float = config.attention_probs_dropout_prob
+        share = 1 / len(self.layers)
         self.cross = nn.ModuleList(
-            CrossAttention(config.hidden_size, self.heads, self.dropout) for _ in self.layers
+            CrossAttention(config.hidden_size, self.heads, self.dropout, share) for _ in self.layers
         )
         self.width: int = config.hidden_size
 

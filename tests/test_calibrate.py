@@ -14,7 +14,7 @@ from genfilt.calibration.reliability import curve, reliability, suggest, train_p
 from genfilt.calibration.rule import Calibration, probability, score_threshold
 from genfilt.calibration.sampling import sample_pairs, with_log
 from genfilt.calibration.scores import Products, ValueScores
-from genfilt.calibration.teaching import FOLDS, count_values, title_folds
+from genfilt.calibration.teaching import FOLDS, Taught, count_values, teach, title_folds
 from genfilt.calibration.verdicts import Verdicts, family_numbers
 from genfilt.errors import GenfiltError
 from genfilt.join import threshold_join
@@ -210,6 +210,22 @@ def test_the_log_teaches_what_no_text_tells(world: World, training: Training, fi
     gap = raises[unseen, women] - raises[unseen, women + 1]
     right = (gap > 0) == (world.facets[2, unseen] == 0)
     assert right.mean() > 0.9
+
+
+def test_a_part_of_many_titles_teaches_what_all_teach(
+    world: World, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    products = training.products
+    unseen = np.setdiff1d(np.arange(len(products.image)), world.train)
+    told = []
+    for enough in (10_000, 25):
+        monkeypatch.setattr("genfilt.calibration.teaching.ENOUGH", enough)
+        taught = teach(products.whole, products.fold, VALUES, products.counts)
+        logits = Taught.of(taught, products.whole, products.fold, VALUES)
+        told.append(logits.at(unseen, np.array(VALUES.index(("audience", "women")))))
+    assert not np.array_equal(told[0], told[1])
+    assert ((told[0] > 0) == (told[1] > 0)).mean() > 0.9
+    assert np.abs(told[1]).mean() == pytest.approx(np.abs(told[0]).mean(), rel=0.25)
 
 
 def test_attributes_find_more_than_cosines_alone(

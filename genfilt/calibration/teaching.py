@@ -27,6 +27,7 @@ FOLDS = 5  # of titles, by content: a title is told only what titles of other fo
 LIMIT = 6.0  # no title teaches more than this, in logits
 FEWEST = 8  # products on either side from which a value is taught
 MOST = 64  # values that are taught, the best known first
+ENOUGH = 2000  # titles on either side that tell a direction as well as all of them
 TIMES = 3  # a product counts at most this often for a value
 RIDGE = 1.0
 STEPS = 40  # of the optimiser: the directions need not be exact
@@ -158,9 +159,9 @@ def _direction(
     """Return the logistic direction and offset that tell `for_it` from `against`, (D + 1,)."""
     from scipy.optimize import minimize
 
-    rows = use & (for_it + against > 0)
-    x = np.hstack([whole[rows], np.ones((int(rows.sum()), 1))]).astype(np.float64)
-    yes, no = for_it[rows], against[rows]
+    rows, weight = _drawn(use & (for_it > against), use & (against > 0) & (against >= for_it))
+    x = np.hstack([whole[rows], np.ones((len(rows), 1))]).astype(np.float64)
+    yes, no = for_it[rows] * weight, against[rows] * weight
     ridge = np.full(x.shape[1], RIDGE)
     ridge[-1] = 0.0
 
@@ -174,6 +175,18 @@ def _direction(
         loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": STEPS}
     )
     return np.asarray(found.x, dtype=np.float32)
+
+
+def _drawn(*sides: npt.NDArray[np.bool_]) -> tuple[Rows, Floats]:
+    """Return up to ENOUGH rows of each side, each with the number of rows that it stands for."""
+    rng = np.random.default_rng(0)
+    rows = [np.flatnonzero(side) for side in sides]
+    drawn = [np.sort(rng.permutation(side)[:ENOUGH]) for side in rows]
+    weight = [
+        np.full(len(part), len(side) / max(len(part), 1))
+        for side, part in zip(rows, drawn, strict=True)
+    ]
+    return np.concatenate(drawn), np.concatenate(weight)
 
 
 def _sigmoid(x: Floats) -> Floats:

@@ -357,6 +357,17 @@ def test_units_are_found_again(done: tuple[Path, Path]) -> None:
     }
 
 
+def test_an_unfinished_unit_is_left_out(
+    done: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(done[0], tmp_path / "out")
+    shutil.copytree(done[0] / "shop" / "seed-0", tmp_path / "out" / "shop" / "seed-1")
+    (tmp_path / "out" / "shop" / "seed-1" / "clip" / "metrics.json").unlink()
+    (population,) = populations(tmp_path / "out")
+    assert [unit.seed for unit in population.units] == [0]
+    assert "seed-1 is not finished" in capsys.readouterr().err
+
+
 def test_an_empty_folder_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match="holds no finished run"):
         populations(tmp_path)

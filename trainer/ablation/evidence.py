@@ -17,11 +17,12 @@ from trainer.ablation.scores import Scores
 from trainer.candidates import Benchmark, load_benchmark
 from trainer.corrections import open_database
 from trainer.errors import TrainerError
+from trainer.progress import remark
 
 
 @dataclass(frozen=True)
 class Population:
-    """Units that are reported together, and the models that all of them have finished."""
+    """Units that are reported together, each with the same finished models."""
 
     name: str
     units: list[Unit]
@@ -32,7 +33,6 @@ class Population:
         """The models, Query-LIFE first, its ablations, then baselines."""
         order = [FULL, "without-genfilt", "without-qma", "without-qmf"]
         found = {path.parent.name for path in self.units[0].folder.glob(f"*/{METRICS}")}
-        found = {key for key in found if all(unit.is_done(key) for unit in self.units)}
         rest = ["bm25", "sentence-embeddings", "bert", "clip", "blip2", "blip2-tuned"]
         return [key for key in order + rest if key in found]
 
@@ -126,7 +126,21 @@ def populations(out: Path) -> list[Population]:
             found.setdefault(unit.population, []).append(unit)
     if not found:
         raise TrainerError(f"{out} holds no finished run; run trainer ablate --out {out}.")
-    return [Population(name, units, _split(units[0])) for name, units in found.items()]
+    return [
+        Population(name, units, _split(units[0]))
+        for name, units in ((name, _complete(units)) for name, units in found.items())
+    ]
+
+
+def _complete(units: list[Unit]) -> list[Unit]:
+    """Return the units that have every model of the furthest one: means are over the same runs."""
+    models = [{path.parent.name for path in unit.folder.glob(f"*/{METRICS}")} for unit in units]
+    furthest = max(models, key=len)
+    kept = [unit for unit, has in zip(units, models, strict=True) if has >= furthest]
+    for unit in units:
+        if unit not in kept:
+            remark(f"{unit.folder} is not finished and is left out of the report.")
+    return kept
 
 
 def _split(unit: Unit) -> str:

@@ -17,7 +17,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ from genfilt.store import Store, now
 Marks = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 PRECISION = 0.95
-SIGMAS = (0.5, 0.8, 0.9, 0.95)
+SIGMAS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,9 @@ def scores(scene: Scene, rule: str) -> tuple[Floats, Marks, Fit | None]:  # (que
     return score.reshape(size) + 1e-9 * np.tanh(linear / 50), vetoed.reshape(size), fit
 
 
-def measure(catalogue: Catalogue, setting: str, embedder: Embedder) -> list[dict[str, Any]]:
+def measure(
+    catalogue: Catalogue, setting: str, embedder: Embedder, rules: Sequence[str] = RULES
+) -> list[dict[str, Any]]:
     """Return one row of figures for each rule and part of the pairs."""
     truth = catalogue.truth()
     with described(catalogue, setting) as store:
@@ -218,7 +220,7 @@ def measure(catalogue: Catalogue, setting: str, embedder: Embedder) -> list[dict
         known = _known(store, truth)
         rows_of = _places(store, scene, truth)
     figures = []
-    for rule in RULES:
+    for rule in rules:
         started = time.perf_counter()
         score, vetoed, fit = scores(scene, rule)
         score = np.where(vetoed, -1.0, score)[np.ix_(*rows_of)]
@@ -234,6 +236,7 @@ def measure(catalogue: Catalogue, setting: str, embedder: Embedder) -> list[dict
                     "rule": rule,
                     "part": part,
                     **_figures(score, truth.relevant, use, threshold),
+                    **_at_sigmas(score, truth.relevant, use),
                     **(_beliefs(score, truth.relevant, chosen, known, fit) if fit else {}),
                     "seconds": round(seconds, 1),
                 }
@@ -285,6 +288,21 @@ def _figures(score: Floats, relevant: Marks, use: Marks, threshold: float) -> di
     }
 
 
+def _at_sigmas(score: Floats, relevant: Marks, use: Marks) -> dict[str, Any]:
+    return {f"sigma {sigma}": _at(score, relevant, use, sigma) for sigma in SIGMAS}
+
+
+def _at(score: Floats, relevant: Marks, use: Marks, sigma: float) -> list[float | None]:
+    """Return precision (None of no pairs), recall and number of the pairs that pass sigma."""
+    passing = use & (score >= sigma)
+    right, count = int((passing & relevant).sum()), int(passing.sum())
+    return [
+        round(right / count, 4) if count else None,
+        round(right / max(int((relevant & use).sum()), 1), 4),
+        count,
+    ]
+
+
 def _beliefs(
     score: Floats, relevant: Marks, chosen: Marks, known: Marks, fit: Fit
 ) -> dict[str, Any]:
@@ -296,23 +314,10 @@ def _beliefs(
         place = np.minimum((said[use] * 10).astype(int), 9)
         gap = np.bincount(place, weights=said[use] - relevant[use], minlength=10)
         found[name] = round(float(np.abs(gap).sum() / max(use.sum(), 1)), 4)
-    for sigma in SIGMAS:
-        passing = chosen & ~known & (score >= sigma)
-        right = int((passing & relevant).sum())
-        total = int((relevant & chosen & ~known).sum())
-        found[f"sigma {sigma}"] = [
-            round(right / max(int(passing.sum()), 1), 4),
-            round(right / max(total, 1), 4),
-        ]
     best = suggest(curve(train_population(fit)), PRECISION)
     found["auto sigma"] = best["sigma"]
     if best["sigma"] is not None:
-        passing = chosen & ~known & (score >= best["sigma"])
-        right = int((passing & relevant).sum())
-        found["auto"] = [
-            round(right / max(int(passing.sum()), 1), 4),
-            round(right / max(int((relevant & chosen & ~known).sum()), 1), 4),
-        ]
+        found["auto"] = _at(score, relevant, chosen & ~known, best["sigma"])
     found["base rate"] = [round(fit.calibration.base_rate, 5), round(float(relevant.mean()), 5)]
     found["bins"] = _bins(score, relevant, chosen & ~known)
     return found
@@ -336,6 +341,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--luma", type=Path, default=os.environ.get("LUMA_DIR"))
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--rules", nargs="*", default=RULES, choices=RULES)
     parser.add_argument("--products", type=int, default=400)
     parser.add_argument("--out", type=Path, default=Path("artifacts/filter_quality.json"))
     parser.add_argument("--pictures", type=Path, help="Draw into this folder, from --out.")
@@ -357,7 +363,7 @@ def measure_all(options: argparse.Namespace) -> list[dict[str, Any]]:
         catalogues += [generated(Path(folder), seed, options.products) for seed in options.seeds]
         for catalogue in catalogues:
             for setting in CAPTIONS:
-                figures += measure(catalogue, setting, embedder)
+                figures += measure(catalogue, setting, embedder, options.rules)
                 options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return figures
 

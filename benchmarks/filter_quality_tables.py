@@ -30,6 +30,10 @@ def tables(figures: Rows) -> str:
             "",
             *_table(best, PROMISES),
             "",
+            "The paper's rule at sigmas of its own:",
+            "",
+            *_table([row for row in plain if row["rule"] == RULES[0]], PAPER),
+            "",
             "The traps, with the embedded generators, recall as above:",
             "",
             *_table(hard, [(rule, _of_rule(rule, _recall)) for rule in RULES]),
@@ -76,6 +80,13 @@ PROMISES: list[tuple[str, Callable[[Rows], list[float]]]] = [
 ]
 
 
+PAPER: list[tuple[str, Callable[[Rows], list[float]]]] = [
+    (f"{figure} at {sigma}", _each(f"sigma {sigma}", at))
+    for sigma in (0.9, 0.8, 0.7)
+    for at, figure in enumerate(("precision", "recall", "pairs"))
+]
+
+
 def _table(
     figures: Rows, columns: Sequence[tuple[str, Callable[[Rows], list[float]]]]
 ) -> list[str]:
@@ -84,7 +95,7 @@ def _table(
     for key in dict.fromkeys(_key(row) for row in figures):
         rows = [row for row in figures if _key(row) == key]
         counts = [row["true pairs"] for row in rows if row["rule"] == rows[0]["rule"]]
-        cells = [_cell(read(rows)) for _, read in columns]
+        cells = [_cell(read(rows), name.startswith("pairs")) for name, read in columns]
         lines.append(f"| {' | '.join(key)} | {sum(counts):,} | {' | '.join(cells)} |")
     return lines
 
@@ -93,10 +104,10 @@ def _key(row: dict[str, Any]) -> tuple[str, str, str]:
     return str(row["catalogue"]).split()[0], str(row["part"]), str(row["captions"])
 
 
-def _cell(values: list[float]) -> str:
+def _cell(values: list[float], whole: bool) -> str:
     if not values:
         return "none"
-    digits = 4 if max(values) < 0.05 else 3
+    digits = 0 if whole else 4 if max(values) < 0.05 else 3
     mean = f"{np.mean(values):.{digits}f}"
     if len(values) == 1:
         return mean

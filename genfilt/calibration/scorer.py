@@ -16,6 +16,7 @@ from genfilt.calibration.sampling import sample_pairs
 from genfilt.calibration.scene import Scene
 from genfilt.calibration.scores import ValueScores
 from genfilt.calibration.teaching import Floats, Rows, history
+from genfilt.calibration.verdicts import contains
 from genfilt.errors import GenfiltError
 from genfilt.join import threshold_join
 
@@ -131,7 +132,7 @@ class Scorer:
         queries = self.scene.queries
         excess = self._values.overshoot(queries, self.right, q, f)
         score = probability(self.calibration, linear - excess)
-        exposed = self._train[f] & ~np.isin(self._number(q, f), self._logged)
+        exposed = self._train[f] & ~contains(self._logged, self._number(q, f))
         left = np.where(exposed, self.unseen[q], 1.0) * score
         return left / np.maximum(left + 1 - score, 1e-300), self._values.vetoed(queries, q, f)
 

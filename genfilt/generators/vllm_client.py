@@ -7,9 +7,11 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import httpx
 
 from genfilt.errors import GenfiltError
@@ -37,6 +39,15 @@ class Usage:
         self.completion_tokens += reply.completion_tokens
 
 
+@dataclass(frozen=True)
+class Response:
+    """What a server sent back; `retry_after` is its header of that name."""
+
+    status: int
+    text: str
+    retry_after: str = "0"
+
+
 class ChatServer:
     """An OpenAI-compatible server and the model that it serves.
 
@@ -61,30 +72,34 @@ class ChatServer:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Chat]:
         """Open the connections of one run."""
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        timeout = httpx.Timeout(self._timeout, connect=10.0, pool=None)
-        async with httpx.AsyncClient(
-            limits=limits, timeout=timeout, **_options(self.url)
-        ) as client:
-            yield Chat(self, client)
+        # A server hangs up after some idle seconds (vLLM: 5); we do so before it can surprise us.
+        pool = aiohttp.TCPConnector(limit=0, keepalive_timeout=2.0)
+        timeout = aiohttp.ClientTimeout(total=self._timeout, sock_connect=10.0)
+        async with aiohttp.ClientSession(
+            connector=pool,
+            timeout=timeout,
+            headers=_headers(),
+            trust_env=not _is_loopback(self.url),
+        ) as session:
+            yield Chat(self, session)
 
-    def read(self, response: httpx.Response) -> Reply | Failure:
+    def read(self, response: Response) -> Reply | Failure:
         """Return what a response holds.
 
         Raises BusyError where asking again may help, GenfiltError where it cannot for any item. A
         Failure is a refusal of this one item.
         """
-        if response.status_code == 200:
-            reply = _reply(response)
+        if response.status == HTTPStatus.OK:
+            reply = _reply(self.url, response)
             self._accepted = True
             self.usage.add(reply)
             return reply
-        words = _words(response)
-        if response.status_code in (408, 425, 429) or response.status_code >= 500:
-            raise BusyError(f"{self.url} answered {words}", _retry_after(response))
-        if response.status_code in (401, 403):
+        words = _words(response.status, response.text)
+        if response.status in (408, 425, 429) or response.status >= 500:
+            raise BusyError(f"{self.url} answered {words}", _seconds(response.retry_after))
+        if response.status in (401, 403):
             raise self._key_refused(words)
-        if response.status_code in (404, 405):
+        if response.status in (404, 405):
             raise GenfiltError(
                 f"{self.url} does not serve {self.model} for chat ({words}); check --llm-url and "
                 "--llm-model (or --captioner-url and --captioner-model)."
@@ -104,13 +119,18 @@ class ChatServer:
         what it does not list.
         """
         try:
-            response = httpx.get(f"{self.url}/models", timeout=20, **_options(self.url))
+            response = httpx.get(
+                f"{self.url}/models",
+                timeout=20,
+                headers=_headers(),
+                trust_env=not _is_loopback(self.url),
+            )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise GenfiltError(
                 f"No model server answers at {self.url} ({error}); start one or check the URL."
             ) from None
         if response.status_code in (401, 403):
-            raise self._key_refused(_words(response))
+            raise self._key_refused(_words(response.status_code, response.text))
         return model if model is not None else self._only_model(response)
 
     def _only_model(self, response: httpx.Response) -> str:
@@ -137,9 +157,9 @@ class ChatServer:
 class Chat:
     """Open connections to a chat server."""
 
-    def __init__(self, server: ChatServer, client: httpx.AsyncClient) -> None:
+    def __init__(self, server: ChatServer, session: aiohttp.ClientSession) -> None:
         self._server = server
-        self._client = client
+        self._session = session
         self._endpoint = f"{server.url}/chat/completions"
 
     async def ask(
@@ -148,15 +168,17 @@ class Chat:
         """Ask once, as the user, at temperature 0. Raises as `ChatServer.read` does."""
         body = request_body(self._server.model, content, max_tokens, schema)
         try:
-            response = await self._client.post(self._endpoint, json=body)
-        except httpx.TimeoutException as error:
-            waited = type(error).__name__
-            raise BusyError(
-                f"{self._server.url} did not answer in time ({waited})", weight=4
-            ) from None
-        except httpx.InvalidURL as error:
+            async with self._session.post(self._endpoint, json=body) as answered:
+                response = Response(
+                    answered.status,
+                    (await answered.read()).decode(errors="replace"),
+                    answered.headers.get("retry-after", "0"),
+                )
+        except TimeoutError:
+            raise BusyError(f"{self._server.url} did not answer in time", weight=4) from None
+        except aiohttp.InvalidURL as error:
             raise GenfiltError(f"{self._server.url} is no URL: {error}.") from None
-        except httpx.HTTPError as error:
+        except aiohttp.ClientError as error:
             words = str(error) or type(error).__name__
             raise BusyError(f"{self._server.url} cannot be reached ({words})") from None
         return self._server.read(response)
@@ -178,9 +200,9 @@ def request_body(
     return body
 
 
-def _reply(response: httpx.Response) -> Reply:
+def _reply(url: str, response: Response) -> Reply:
     try:
-        answer = response.json()
+        answer = json.loads(response.text)
         choice, usage = answer["choices"][0], answer.get("usage") or {}
         return Reply(
             str(choice["message"].get("content") or ""),
@@ -189,38 +211,36 @@ def _reply(response: httpx.Response) -> Reply:
             int(usage.get("completion_tokens") or 0),
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        raise BusyError(
-            f"{response.url} answered what is no chat completion: {_words(response)}"
-        ) from None
+        words = _words(response.status, response.text)
+        raise BusyError(f"{url} answered what is no chat completion: {words}") from None
 
 
-def _words(response: httpx.Response) -> str:
+def _words(status: int, text: str) -> str:
     """Return the status and the gist of a body, on one line."""
-    text = response.text
     try:
         body = json.loads(text)
         error = body.get("error", body)
         text = str(error.get("message", error) if isinstance(error, dict) else error)
     except (ValueError, AttributeError):
         pass
-    return f"{response.status_code}: {' '.join(text.split())[:_WORDS]}"
+    return f"{status}: {' '.join(text.split())[:_WORDS]}"
 
 
-def _retry_after(response: httpx.Response) -> float:
+def _seconds(retry_after: str) -> float:
     try:
-        return min(120.0, max(0.0, float(response.headers.get("retry-after", "0"))))
+        return min(120.0, max(0.0, float(retry_after)))
     except ValueError:
         return 0.0
 
 
-def _options(url: str) -> dict[str, Any]:
-    """Return what every client of a server needs: the key, and proxies unless it is on loopback."""
+def _headers() -> dict[str, str]:
     key = os.environ.get(KEY_VARIABLE)
-    return {
-        "headers": {"Authorization": f"Bearer {key}"} if key else {},
-        "trust_env": urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1"),
-        "verify": urlsplit(url).scheme == "https",  # plain http need not load the certificates
-    }
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _is_loopback(url: str) -> bool:
+    """Whether no proxy may stand between us and the server."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def _base(url: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from genfilt.calibration.population import UNJUDGED, Pairs
 from genfilt.calibration.queries import Queries
 from genfilt.calibration.scores import Products
-from genfilt.calibration.teaching import Floats, Matrix, Rows
+from genfilt.calibration.teaching import Floats, Rows
 
 MOST_PAIRS = 300_000
 NEAREST = 0.5  # share of a query's sample that goes to the pairs that look most alike
@@ -37,10 +37,14 @@ def sample_pairs(
         f = np.tile(train, len(chosen))
         return with_log(q, f, np.ones(len(q)), log, len(products.whole))
     fused = (products.image[train] + products.title[train]) * np.float32(0.5)
-    parts = [
-        _of_query(queries.vectors[row], fused, per_query, train, log.f[log.q == row], rng)
-        for row in chosen
-    ]
+    place = np.full(len(products.whole), -1)  # of each train product among them
+    place[train] = np.arange(len(train))
+    spoken_of = place[log.f]
+    parts = []
+    for row in chosen:
+        logged = spoken_of[(log.q == row) & (spoken_of >= 0)]
+        taken, weight = _of_query(fused @ queries.vectors[row], per_query, logged, rng)
+        parts.append((train[taken], weight))
     q = np.repeat(chosen, [len(f) for f, _ in parts])
     f = np.concatenate([f for f, _ in parts])
     weight = np.concatenate([weight for _, weight in parts])
@@ -48,15 +52,18 @@ def sample_pairs(
 
 
 def _of_query(
-    vector: Matrix, fused: Matrix, count: int, train: Rows, logged: Rows, rng: np.random.Generator
+    score: Floats, count: int, logged: Rows, rng: np.random.Generator
 ) -> tuple[Rows, Floats]:
-    score = fused @ vector
+    """Draw `count` of the products scored: all that were logged, the nearest, some of the rest."""
     near = np.argpartition(-score, int(count * NEAREST))[: int(count * NEAREST)]
-    taken = np.union1d(near, np.searchsorted(train, np.intersect1d(logged, train)))
-    rest = np.setdiff1d(np.arange(len(train)), taken)
+    chosen = np.zeros(len(score), dtype=bool)
+    chosen[near] = chosen[logged] = True
+    taken, rest = np.flatnonzero(chosen), np.flatnonzero(~chosen)
     drawn = rng.choice(rest, size=min(len(rest), max(1, count - len(taken))), replace=False)
-    weight = np.concatenate([np.ones(len(taken)), np.full(len(drawn), len(rest) / len(drawn))])
-    return train[np.concatenate([taken, drawn])], weight
+    weight = np.concatenate(
+        [np.ones(len(taken)), np.full(len(drawn), len(rest) / max(len(drawn), 1))]
+    )
+    return np.concatenate([taken, drawn]), weight
 
 
 def with_log(q: Rows, f: Rows, weight: Floats, log: Pairs, products: int) -> Pairs:

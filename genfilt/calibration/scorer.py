@@ -24,6 +24,7 @@ TOLERANCE = 1e-6
 LOWEST = -1e6  # a linear score below all others
 TELLING = 0.7  # logits from which what the log tells is a reason: twice the odds
 PAIRS_AT_A_TIME = 65_536
+KEPT_REASONS = 1 << 20  # for queries that ask for the same
 
 
 def fit_scene(scene: Scene, *, base_rate: float | None = None, attributes: bool = True) -> Fit:
@@ -64,7 +65,6 @@ class Scorer:
         self._logged = np.sort(self._number(scene.log.q, scene.log.f))
         self._train = np.zeros(len(scene.facts), dtype=bool)
         self._train[scene.train] = True
-        self._column = {value: at for at, value in enumerate(values)}
         self._vetoing = frozenset(
             (family, source)
             for family in FAMILIES
@@ -105,7 +105,13 @@ class Scorer:
 
     def reasons(self, q: Rows, f: Rows) -> list[str]:
         """Return why, in words, for each pair of rows."""
-        return [self._reason(int(a), int(b)) for a, b in zip(q, f, strict=True)]
+        wanted, rows = self.scene.queries.asked[q], f[:, None]
+        told = self._values.told(rows, wanted)
+        if len(self._reasons) > KEPT_REASONS:
+            self._reasons.clear()
+        own = history(*self.scene.products.counts.at(rows, wanted)) != 0
+        pairs = zip(q.tolist(), f.tolist(), strict=True)
+        return [self._reason(*pair, told[at], own[at]) for at, pair in enumerate(pairs)]
 
     def table(self, q: Rows, f: Rows, score: Floats, ruled_out: Marks) -> pa.Table:
         """Return candidates as rows of qp_candidates, without the filter's number."""
@@ -139,21 +145,16 @@ class Scorer:
     def _number(self, q: Rows, f: Rows) -> Rows:
         return q * len(self.scene.facts) + f
 
-    def _reason(self, q: int, f: int) -> str:
+    def _reason(self, q: int, f: int, told: Floats, own: Marks) -> str:
+        """Put into words what texts and log say; `told` and `own` are by the values asked for."""
         asked, product = self.scene.asked[q], self.scene.facts[f]
         key = (asked, f)
         if key not in self._reasons:
-            said = explain(self.scene.judge, asked, product, self._vetoing)[1]
-            told = [self._told_reason(value, f) for value in asked]
-            self._reasons[key] = "; ".join(part for part in (said, *told) if part)
+            reasons = [explain(self.scene.judge, asked, product, self._vetoing)[1]]
+            for (family, value), worth, its in zip(asked, told, own, strict=False):
+                if abs(worth) >= TELLING:
+                    how = "by" if worth > 0 else "unlike"
+                    whose = "its clicks" if its else "clicks on such titles"
+                    reasons.append(f"{NAMES.get(family, family)}: {value}, {how} {whose}")
+            self._reasons[key] = "; ".join(filter(None, reasons))
         return self._reasons[key]
-
-    def _told_reason(self, value: Asked, f: int) -> str:
-        row, at = np.array(f), np.array(self._column[value])
-        worth = float(self._values.told(row, at))
-        if abs(worth) < TELLING:
-            return ""
-        own = history(*self.scene.products.counts.at(row, at)) != 0
-        whose = "its clicks" if own else "clicks on such titles"
-        family, wanted = value
-        return f"{NAMES.get(family, family)}: {wanted}, {'by' if worth > 0 else 'unlike'} {whose}"

@@ -338,6 +338,23 @@ def test_the_report_has_every_table_and_figure(done: tuple[Path, Path], tmp_path
         assert len({line.replace("\\|", "").count("|") for line in table.splitlines()}) == 1
 
 
+def test_an_attack_is_averaged_over_catalogues_before_runs(
+    done: tuple[Path, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(done[0], tmp_path / "out")
+    folder = tmp_path / "out" / "shop" / "seed-0" / FULL / runs.ATTACKED
+    shutil.copytree(folder / "hard", folder / "harder")
+    said = json.loads((folder / "hard" / "metrics.json").read_text())
+    expected = said["Q->M"]["auc"] - 0.1
+    said["Q->M"]["auc"] -= 0.2
+    (folder / "harder" / "metrics.json").write_text(json.dumps(said))
+    (population,) = populations(tmp_path / "out")
+    found = population.attacked(FULL, "Q->M")
+    assert found is not None
+    assert (found.value, found.runs) == (pytest.approx(expected), 1)
+    assert population.attacked("clip", "Q->T") is None
+
+
 def test_small_stand_ins_are_named_in_every_table(done: tuple[Path, Path]) -> None:
     from trainer.ablation.tables import all_models
 

@@ -14,6 +14,7 @@ from trainer.metrics import Floats, Roc, recall_at, weighted_mean
 
 SAMPLES = 1000
 LEVEL = 0.05
+SHOWN = 5e-4  # a smaller interval is none at three decimals
 FEWEST = 3  # runs that an interval over runs needs
 
 
@@ -40,7 +41,7 @@ class Mean:
         return cls(float(found.mean()), half, len(found))
 
     def __str__(self) -> str:
-        if self.half is None or self.half == 0:
+        if self.half is None or self.half < SHOWN:
             return f"{self.value:.3f}"
         return f"{self.value:.3f} ± {self.half:.3f}"
 

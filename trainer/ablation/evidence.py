@@ -82,11 +82,15 @@ class Population:
         means = {name: Mean.of([one.get(name) for one in found]) for name in names}
         return {name: mean for name, mean in means.items() if mean is not None}
 
-    def attacked(self, key: str) -> list[dict[str, Any]]:
-        """Return what a model measured on attacked catalogues, over all units."""
-        folders = (unit.run(key) / ATTACKED for unit in self.units)
-        paths = sorted(path for folder in folders for path in folder.glob(f"*/{METRICS}"))
-        return [json.loads(path.read_text("utf-8")) for path in paths]
+    def attacked(self, key: str, measure: str) -> Mean | None:
+        """Return the AUC on attacked catalogues: over runs, of each run's mean over them."""
+        means = []
+        for unit in self.units:
+            paths = sorted((unit.run(key) / ATTACKED).glob(f"*/{METRICS}"))
+            said = [json.loads(path.read_text("utf-8")).get(measure, {}) for path in paths]
+            found = [one["auc"] for one in said if one.get("auc") is not None]
+            means.append(float(np.mean(found)) if found else None)
+        return Mean.of(means)
 
     def curves(self, key: str, stage: int) -> dict[str, np.ndarray]:
         """Return a stage's losses (B,) by name, averaged over the units that have as many."""

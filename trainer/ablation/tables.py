@@ -145,12 +145,9 @@ def under_attack(population: Population) -> list[str]:
     """Return AUC on the catalogue and on attacked ones, with the picture and without."""
     rows = []
     for key in population.keys:
-        attacked = population.attacked(key)
-        if not attacked:
-            continue
         for measure in ("Q->T", "Q->I", "Q->M"):
             before = population.mean(key, measure, "auc")
-            after = Mean.of([one.get(measure, {}).get("auc") for one in attacked])
+            after = population.attacked(key, measure)
             if before is not None and after is not None:
                 lost = f"{after.value - before.value:+.3f}"
                 rows.append([population.name_of(key), measure, before, after, lost])

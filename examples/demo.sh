@@ -25,8 +25,8 @@ run() {
 train() {
     folder=$1
     shift
-    run trainer fit --stage 1 --epochs 4 --out "$folder" "$@"
-    run trainer fit --stage 2 --epochs 4 --out "$folder" "$@"
+    run trainer fit --stage 1 --epochs 3 --out "$folder" "$@"
+    run trainer fit --stage 2 --epochs 3 --out "$folder" "$@"
     run trainer fit --stage 3 --epochs 2 --out "$folder" "$@"
 }
 

@@ -18,6 +18,19 @@ from numpy.typing import NDArray
 from trainer.errors import TrainerError
 
 SCHEMA_VERSION = 1
+ADDED = """
+WITH image AS (
+    SELECT f_image, min(p) AS low, max(p) AS high
+    FROM features JOIN product_no USING (f) GROUP BY f_image
+), title AS (
+    SELECT f_title, min(p) AS low, max(p) AS high
+    FROM features JOIN product_no USING (f) GROUP BY f_title
+)
+SELECT (SELECT count(*) FROM query_product_corrections),
+       (SELECT count(*)
+        FROM it_corrections JOIN image USING (f_image) JOIN title USING (f_title)
+        WHERE NOT (image.low = image.high AND title.low = title.high AND image.low = title.low))
+"""
 
 Integers = NDArray[np.int32]
 
@@ -145,6 +158,15 @@ def load_corrections(connection: duckdb.DuckDBPyConnection, *, genfilt: bool = T
         query_product=Csr.from_sorted(_plain(pairs["q"]), _plain(pairs["f"])),
         image_title=Csr.from_sorted(_plain(matched["f_image"]), _plain(matched["f_title"])),
     )
+
+
+def count_corrections(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """Return how many (query, product) and (image, title) pairs genfilt adds to what is known.
+
+    What train clicks, labels and reviews say is no addition, nor is a product's own title.
+    """
+    (found,) = connection.execute(ADDED).fetchall()
+    return int(found[0]), int(found[1])
 
 
 def _plain(values: Any) -> Integers:

@@ -17,7 +17,7 @@ from torch import Tensor
 from trainer import checkpoint
 from trainer.catalogue import Catalogue, Rows, load_catalogue, load_rows
 from trainer.config import FitConfig
-from trainer.corrections import load_corrections, open_database
+from trainer.corrections import count_corrections, load_corrections, open_database
 from trainer.data import Batch, BatchReader, Plan, inputs_of, loader
 from trainer.distributed import processes, total
 from trainer.errors import TrainerError
@@ -41,6 +41,7 @@ class Source:
     masks: Masks
     rows: Rows
     unpictured: list[tuple[str, str]]  # product id, reason
+    added: tuple[int, int]  # (query, product) and (image, title) pairs that genfilt adds
 
     @classmethod
     def read(cls, db: Path, config: FitConfig) -> Source:
@@ -52,8 +53,10 @@ class Source:
         with open_database(db) as connection:
             catalogue = load_catalogue(connection)
             rows, unpictured = load_rows(connection, config.stage, catalogue)
-            known = load_corrections(connection, genfilt="genfilt" not in config.without)
-        return cls(catalogue, Masks(known, catalogue.contents), rows, unpictured)
+            genfilt = "genfilt" not in config.without
+            known = load_corrections(connection, genfilt=genfilt)
+            added = count_corrections(connection) if genfilt else (0, 0)
+        return cls(catalogue, Masks(known, catalogue.contents), rows, unpictured, added)
 
 
 class Stage:
@@ -259,7 +262,7 @@ class Stage:
         self.accelerator.wait_for_everyone()
 
     def _summary(self, losses: dict[str, float]) -> Summary:
-        pairs, matches = self.source.masks.corrections.used
+        pairs, matches = self.source.added
         return Summary(
             stage=self.config.stage,
             folder=str(self.folder),

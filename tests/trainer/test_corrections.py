@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 
 from tests.trainer.shop import Shop
-from trainer.corrections import Corrections, Csr, load_corrections, open_database
+from trainer.corrections import (
+    Corrections,
+    Csr,
+    count_corrections,
+    load_corrections,
+    open_database,
+)
 from trainer.errors import TrainerError
 
 
@@ -108,6 +114,20 @@ def test_corrections_are_those_of_the_current_filter_that_pass(tmp_path: Path) -
     assert known.image_title.values.tolist() == [4]
     assert known.used == (1, 1)
     assert read(tmp_path / "shop.duckdb", genfilt=False).used == (0, 0)
+
+
+def test_what_is_known_already_is_no_addition(tmp_path: Path) -> None:
+    with Shop(tmp_path / "shop.duckdb") as shop:
+        q = shop.query("q", "black jacket")
+        for n in range(3):
+            p = shop.product(f"p{n}", f"title {n}", texts=(f"title {n}", f"caption {n}"))
+            shop.correct(q, p)
+        shop.click("q", "p0")
+        shop.label("q", "p1", 0)
+        shop.match(0, 0)
+        shop.match(0, 1)
+    with open_database(tmp_path / "shop.duckdb") as connection:
+        assert count_corrections(connection) == (1, 1)
 
 
 def test_sparse_rows_with_gaps_out_of_range_and_empty() -> None:

@@ -66,6 +66,9 @@ def ablate(
         list[Path] | None,
         typer.Option(help="A database of an attacked catalogue to measure on too."),
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Databases and seeds run at once; the cores are shared.")
+    ] = 1,
 ) -> None:
     """Run Query-LIFE, its ablations and baselines, and write the paper's tables and figures."""
     from trainer.ablation.plan import Settings
@@ -73,7 +76,7 @@ def ablate(
     from trainer.ablation.runs import run_all
 
     settings = Settings(preset_name, tuple(epochs or ()), split, baselines, clip, blip2)
-    made = run_all(db or [DEFAULT_DB], range(seeds), out, settings, attack or [])
+    made = run_all(db or [DEFAULT_DB], range(seeds), out, settings, attack or [], jobs)
     path = write_report(out, report or out / "report.md")
     _show([{"runs made": made, "report": str(path)}], "table")
 

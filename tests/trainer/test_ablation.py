@@ -86,6 +86,23 @@ def test_what_was_cut_off_is_made_as_it_would_have_been(
         assert measures(tmp_path, key) == measures(out, key)
 
 
+def test_side_by_side_gives_what_one_after_the_other_does(
+    done: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out, db = done
+    assert run_all([db], [0, 1], tmp_path, QUICK, jobs=2) == 2 * len(KEYS)
+    for key in KEYS:
+        assert measures(tmp_path, key) == measures(out, key)
+    assert "stage 3" in (tmp_path / "shop" / "seed-1" / "log.txt").read_text("utf-8")
+
+
+def test_a_fault_beside_others_is_told(done: tuple[Path, Path], tmp_path: Path) -> None:
+    _, db = done
+    none = tmp_path / "none.duckdb"
+    with pytest.raises(TrainerError, match="none.duckdb"):
+        run_all([db], [0, 1], tmp_path, QUICK, [none], jobs=2)
+
+
 def test_other_settings_are_refused(done: tuple[Path, Path]) -> None:
     out, db = done
     with pytest.raises(UsageError, match="another epochs"):

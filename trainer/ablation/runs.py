@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from trainer import checkpoint
 from trainer.ablation.database import content_of, stages_of
 from trainer.ablation.plan import FULL, METRICS, VARIANTS, Settings, Unit, Variant, claim
+from trainer.ablation.pool import side_by_side
 from trainer.ablation.scores import Scores
 from trainer.baselines.base import Baseline, Material, train_rows
 from trainer.candidates import Benchmark, load_benchmark
@@ -36,6 +38,7 @@ def run_all(
     out: Path,
     settings: Settings,
     attacks: Sequence[Path] = (),
+    jobs: int = 1,
 ) -> int:
     """Run every model on every database with every seed, but for those that are finished.
 
@@ -45,6 +48,8 @@ def run_all(
         out: where runs are kept, and found again.
         settings: what all of them share.
         attacks: databases that the whole model and the untrained baselines are measured on too.
+        jobs: processes that share the cores, each with a database and a seed of its own; what they
+            have to say is in the log of that folder.
 
     Returns:
         How many runs were done.
@@ -56,24 +61,45 @@ def run_all(
     units = []
     for db in databases:
         folder = claim(out, db, settings, content_of(db))
+        Bench.read(db, settings.split)  # stores the candidate lists before several ask for them
         units += [Unit(folder / f"seed-{seed}", db, seed) for seed in seeds]
-    keys = [variant.key for variant in VARIANTS] + list(settings.compared())
-    missing = sum(not unit.is_done(key) for unit in units for key in keys)
-    total = len(units) * len(keys)
-    done = total - missing
-    if done:
-        remark(f"{done} of {total} runs are finished already.")
-    with progress("runs", total, done) as report:
-        for unit in units:
-            bench = Bench.read(unit.db, settings.split)
-            for key in keys:
-                if not unit.is_done(key):
-                    _run(unit, key, bench, settings)
-                    done += 1
-                    report(done, {})
-            _measure_under_attack(unit, settings, attacks)
-            _drop_early_weights(unit)
-    return missing
+    before, total = _missing(units, settings), len(units) * len(_keys(settings))
+    if before < total:
+        remark(f"{total - before} of {total} runs are finished already.")
+    run = partial(run_unit, settings=settings, attacks=attacks)
+    with progress("runs", total, total - before) as report:
+        left = before
+        for _ in side_by_side(run, units, jobs) if jobs > 1 else _one_by_one(run, units):
+            now = _missing(units, settings)
+            if now < left:
+                left = now
+                report(total - left, {})
+    return before
+
+
+def _keys(settings: Settings) -> list[str]:
+    return [variant.key for variant in VARIANTS] + list(settings.compared())
+
+
+def _missing(units: Sequence[Unit], settings: Settings) -> int:
+    return sum(not unit.is_done(key) for unit in units for key in _keys(settings))
+
+
+def _one_by_one(run: Callable[[Unit], Iterator[None]], units: Sequence[Unit]) -> Iterator[None]:
+    for unit in units:
+        yield from run(unit)
+
+
+def run_unit(unit: Unit, settings: Settings, attacks: Sequence[Path]) -> Iterator[None]:
+    """Run what is missing of a unit, and yield after each run."""
+    bench: Bench | None = None
+    for key in _keys(settings):
+        if not unit.is_done(key):
+            bench = bench or Bench.read(unit.db, settings.split)
+            _run(unit, key, bench, settings)
+            yield
+    _measure_under_attack(unit, settings, attacks)
+    _drop_early_weights(unit)
 
 
 @dataclass(frozen=True)

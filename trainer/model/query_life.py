@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from trainer.config import ModelConfig
 from trainer.model.encoder import Memory, ModalEncoder, load_bert, load_tokenizer
-from trainer.model.vision import ImageTransform, VisionTower, build_tower
+from trainer.model.vision import NAMED, ImageTransform, SmallTower, VisionTower, build_tower
 
 if TYPE_CHECKING:
     from transformers import BertModel, PreTrainedTokenizerBase
@@ -77,12 +77,10 @@ class QueryLife(nn.Module):
 
         Raises TrainerError for a BERT or vision tower that cannot be read whole.
         """
-        return cls(
-            config,
-            load_bert(config),
-            build_tower(config),
-            load_tokenizer(config),
-        )
+        model = cls(config, load_bert(config), build_tower(config), load_tokenizer(config))
+        if isinstance(model.vision, SmallTower):
+            model._start_as_words(model.vision.terms)
+        return model
 
     def _start_alike(self) -> None:
         # One projection to begin with: query and title, picture and fused states are states of
@@ -91,6 +89,21 @@ class QueryLife(nn.Module):
             nn.init.orthogonal_(self.text_projection.weight)
             self.image_projection.weight.copy_(self.text_projection.weight)
             self.fused_projection.weight.copy_(self.text_projection.weight)
+
+    def _start_as_words(self, terms: tuple[str, ...]) -> None:
+        # A picture begins as a text of its colours' names: a patch that is half red is half the
+        # word "red", and what its shapes say is learned beside it.
+        bert = self.encoder.embeddings
+        with torch.no_grad():
+            for channel, term in enumerate(terms):
+                word = bert.word_embeddings(self.tokenize([term])["input_ids"][0, 1:-1])
+                self.patch_projection.weight[:, channel] = word.mean(0)
+            places = bert.position_embeddings.weight[: self.config.max_text_length]
+            place = bert.token_type_embeddings.weight[0] + places.mean(0)
+            self.patch_projection.bias.copy_(NAMED * place)
+            self.patch_norm.load_state_dict(bert.LayerNorm.state_dict())
+            assert self.image_cls is not None
+            self.image_cls.copy_(bert(input_ids=self.tokenize([""])["input_ids"][:, :1]))
 
     @property
     def temperature(self) -> Tensor:

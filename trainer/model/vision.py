@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from trainer.config import ModelConfig
 from trainer.errors import TrainerError, UsageError
+from trainer.model.colors import TERMS, Palette
 from trainer.model.encoder import load_whole
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 # What nothing after the penultimate layer can change: a checkpoint may lack it.
 UNUSED = ("pooler.", "head.", "layernorm.", "post_layernorm.", "final_layernorm.")
 GROUPS = 8
+NAMED = 20.0  # what a patch of one colour weighs at first, beside random shapes of about 1
 # The classes that transformers' own mapping does not find by their vision config.
 VISION_CLASSES = {
     "blip_2_vision_model": "Blip2VisionModel",
@@ -197,9 +199,9 @@ class SmallTower(VisionTower):
     """A convolutional tower small enough to learn from a few hundred pictures on white.
 
     Each stage halves the picture until a patch is one place; the last places are refined by
-    residual blocks. Beside it, coarse colours reach the features without normalisation or
-    non-linearity, for normalisation hides how dark or grey a garment is, and colour is the first
-    thing that a title leaves to its picture.
+    residual blocks. Beside it, named colours reach the features without normalisation, which
+    hides how dark or grey a garment is, and colour is the first thing that a title leaves to its
+    picture. Channel i begins as NAMED times the share of `terms[i]`.
     """
 
     has_cls = False
@@ -218,15 +220,20 @@ class SmallTower(VisionTower):
             *(_stage(before, after) for before, after in pairwise(channels))
         )
         self.blocks = nn.Sequential(*(_Residual(width) for _ in range(blocks)))
-        self.cell = max(1, patch // 4)
-        cells = patch // self.cell
-        self.colors = nn.Conv2d(3, width, cells, cells)
+        self.palette = Palette(patch)
+        self.terms = TERMS[:width]
+        self.colors = nn.Conv2d(len(self.palette.terms), width, 1, bias=False)
+        with torch.no_grad():
+            self.colors.weight.zero_()
+            for shade, term in enumerate(self.palette.terms):
+                if term in self.terms:
+                    self.colors.weight[self.terms.index(term), shade] = NAMED
         self.position = nn.Parameter(0.02 * torch.randn(1, self.patches, width))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return features (B, P, W) of pixels (B, 3, S, S)."""
         shapes = self.blocks(self.stages(pixels))
-        colors = self.colors(functional.avg_pool2d(pixels, self.cell))
+        colors = self.colors(self.palette(1 + pixels / 2))
         features: Tensor = shapes + colors
         return features.flatten(2).transpose(1, 2) + self.position
 

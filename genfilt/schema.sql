@@ -202,13 +202,16 @@ SELECT q, p, positive, source, split FROM (
 ) unreviewed ANTI JOIN reviewed USING (q, p) WHERE place = 1;
 
 -- The current filter's (q, f) that pass sigma. Scores are decided to 1e-6, as the join decides them.
+-- Semi-joins, since the planner takes a join by sigma for a handful of rows, and then keeps the
+-- millions that it gives in memory for whatever else is joined to them.
 CREATE VIEW qp_corrections AS
-SELECT c.* FROM qp_candidates c JOIN filters USING (filter_id)
-WHERE current AND NOT vetoed AND score >= sigma - 1e-6;
+SELECT c.* FROM qp_candidates c
+SEMI JOIN filters g ON g.filter_id = c.filter_id AND g.current AND c.score >= g.sigma - 1e-6
+WHERE NOT vetoed;
 
 CREATE VIEW it_corrections AS
-SELECT c.* FROM it_candidates c JOIN filters USING (filter_id)
-WHERE current AND score >= sigma - 1e-6;
+SELECT c.* FROM it_candidates c
+SEMI JOIN filters g ON g.filter_id = c.filter_id AND g.current AND c.score >= g.sigma - 1e-6;
 
 CREATE VIEW current_attributes AS
 SELECT a.* FROM attributes a
@@ -227,11 +230,12 @@ SELECT query_id, query, product_id, title,
                  'color: ' || a.color, 'model parameters: ' || a.model_parameters) AS attributes,
        features.image_text AS caption, q_i, q_t, score, reasons
 FROM qp_corrections c
-JOIN query_no USING (q) JOIN queries USING (query_id)
-JOIN product_no USING (f) JOIN products USING (product_id)
+JOIN product_no USING (f)
+ANTI JOIN (FROM verdicts WHERE split = 'train') v ON v.q = c.q AND v.p = product_no.p
+JOIN query_no ON query_no.q = c.q JOIN queries USING (query_id)
+JOIN products USING (product_id)
 JOIN features USING (f)
-LEFT JOIN current_attributes a USING (title_key)
-WHERE NOT EXISTS (FROM verdicts v WHERE v.q = c.q AND v.p = product_no.p AND v.split = 'train');
+LEFT JOIN current_attributes a USING (title_key);
 
 CREATE VIEW image_title_corrections AS
 SELECT ip.product_id AS image_product_id, fi.image_text AS caption,

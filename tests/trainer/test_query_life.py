@@ -162,3 +162,4 @@ def test_small_tower_counts_as_trained(model: QueryLife) -> None:
     counts = parameter_counts(model)
     assert counts["trained"] == sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert counts["vision tower, trained"] > 0
+    assert "188M" not in parameter_report(model)

@@ -216,14 +216,14 @@ def parameter_counts(model: QueryLife) -> dict[str, int]:
 
 
 def parameter_report(model: QueryLife) -> str:
-    """Return the parameter counts in one line, beside the paper's."""
+    """Return the parameter counts in one line; beside the paper's, where the tower is frozen too."""
     parts = ", ".join(
         f"{name} {count / 1e6:.1f}M" for name, count in parameter_counts(model).items()
     )
-    return (
-        f"Parameters: {parts}. The paper says {PAPER_PARAMETERS / 1e6:.0f}M, "
-        "which is BLIP-2's figure for its Q-Former."
+    paper = (
+        f" The paper says {PAPER_PARAMETERS / 1e6:.0f}M, which is BLIP-2's figure for its Q-Former."
     )
+    return f"Parameters: {parts}." + (paper if model.vision.frozen else "")
 
 
 def _size(module: nn.Module) -> int:

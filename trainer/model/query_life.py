@@ -216,7 +216,7 @@ def parameter_counts(model: QueryLife) -> dict[str, int]:
 
 
 def parameter_report(model: QueryLife) -> str:
-    """Return the parameter counts in one line; beside the paper's, where the tower is frozen too."""
+    """Return the parameter counts in one line, and the paper's where the tower is frozen too."""
     parts = ", ".join(
         f"{name} {count / 1e6:.1f}M" for name, count in parameter_counts(model).items()
     )

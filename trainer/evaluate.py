@@ -20,6 +20,7 @@ from trainer.data import read_picture
 from trainer.metrics import (
     Floats,
     Roc,
+    auc_by_group,
     bootstrap,
     image_weight,
     precision_recall,
@@ -109,22 +110,32 @@ def evaluate(run: Path, db: Path, split: str = "val") -> dict[str, Any]:
 
 
 def measure(scorer: Scorer, benchmark: Benchmark) -> dict[str, Any]:
-    """Return AUC on the labels and Recall@k on the candidate lists, with intervals over queries.
+    """Return AUC on the labels, over all and by query, and Recall@k on the candidate lists.
 
-    What a split lacks (labels of both kinds, or lists) is None.
+    With intervals over queries; what a split lacks (labels of both kinds, or lists) is None.
     """
-    roc = Roc(scorer(benchmark.query, benchmark.product), benchmark.positive)
+    labelled = scorer(benchmark.query, benchmark.product)
+    roc, queries = Roc(labelled, benchmark.positive), benchmark.query.astype(np.int64)
     made: dict[str, Any] = {
         "auc": _finite(roc.auc()),
-        "auc_ci": [_finite(end) for end in bootstrap(roc.auc, benchmark.query.astype(np.int64))],
+        "auc_ci": [_finite(end) for end in bootstrap(roc.auc, queries)],
     }
+    within = auc_by_group(labelled, benchmark.positive, queries)
+    made |= _mean("gauc", within, queries)
     scores = score_lists(scorer, benchmark)
-    groups = benchmark.candidate_query.astype(np.int64)
     for k in CUTS:
         found = recall_at(scores, k)
-        made[f"recall@{k}"] = _finite(float(found.mean())) if len(found) else None
-        made[f"recall@{k}_ci"] = [_finite(end) for end in bootstrap(weighted_mean(found), groups)]
+        made |= _mean(f"recall@{k}", found, benchmark.candidate_query.astype(np.int64))
     return made
+
+
+def _mean(name: str, values: Floats, groups: NDArray[np.int64]) -> dict[str, Any]:
+    known = np.isfinite(values)
+    values, groups = values[known], groups[known]
+    return {
+        name: float(values.mean()) if len(values) else None,
+        f"{name}_ci": [_finite(end) for end in bootstrap(weighted_mean(values), groups)],
+    }
 
 
 def score_lists(scorer: Scorer, benchmark: Benchmark) -> Floats:
@@ -251,16 +262,20 @@ def markdown(metrics: dict[str, Any]) -> str:
         f"positive; {shown['lists']} candidate lists around a {shown['relevant']}, "
         f"{_number(shown['mean'], 1)} products each on average.",
         "",
-        "| score | AUC (95 % interval) | " + " | ".join(f"Recall@{k}" for k in CUTS) + " |",
-        "|---|---|" + "---|" * len(CUTS),
+        "| score | AUC (95 % interval) | by query | "
+        + " | ".join(f"Recall@{k}" for k in CUTS)
+        + " |",
+        "|---|---|---|" + "---|" * len(CUTS),
     ]
     for name in ("Q->T", "Q->I", "Q->T+Q->I", "Q->M"):
         row = metrics[name]
         interval = " to ".join(_number(end) for end in row["auc_ci"])
         recalls = " | ".join(_number(row[f"recall@{k}"]) for k in CUTS)
-        lines.append(f"| {name} | {_number(row['auc'])} ({interval}) | {recalls} |")
+        lines.append(
+            f"| {name} | {_number(row['auc'])} ({interval}) | {_number(row['gauc'])} | {recalls} |"
+        )
     chance = " | ".join(_number(shown[f"random_recall@{k}"]) for k in CUTS)
-    lines += [f"| random order | {_number(0.5)} | {chance} |", ""]
+    lines += [f"| random order | {_number(0.5)} | {_number(0.5)} | {chance} |", ""]
     lines += ["| category | image weight |", "|---|---|"]
     lines += [f"| {name} | {_number(w)} |" for name, w in metrics["image_weight"].items()]
     return "\n".join(lines) + "\n"

@@ -43,6 +43,19 @@ class Roc:
         return float(of_positive @ below / pairs) if pairs else float("nan")
 
 
+def auc_by_group(scores: Floats, positive: Bools, groups: NDArray[np.int64]) -> Floats:
+    """Return (N,) the AUC of each item's own group (query), nan where it lacks a class.
+
+    Their mean is the group AUC: it asks whether each query's products are in order, where the AUC
+    over all pairs also asks that scores mean the same for every query.
+    """
+    values = np.full(len(scores), np.nan)
+    order = np.argsort(groups, kind="stable")
+    for own in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+        values[own] = auc(scores[own], positive[own])
+    return values
+
+
 def recall_at(scores: Floats, k: int) -> Floats:
     """Return (N,) the chance that column 0 of each row of scores (N, C) is among its top k.
 

@@ -83,6 +83,14 @@ def test_measures_are_those_of_naive_loops(encoded: Encoded, small: Benchmark) -
         found = measure(scorer, small)
         assert found["auc"] == pytest.approx(roc_auc_score(small.positive, scores))
         assert found["auc_ci"][0] < found["auc"] < found["auc_ci"][1]
+        both = [
+            (q, own)
+            for q in sorted(set(small.query.tolist()))
+            if 0 < small.positive[own := small.query == q].mean() < 1
+        ]
+        by_query = [roc_auc_score(small.positive[own], np.array(scores)[own]) for _, own in both]
+        labels = [own.sum() for _, own in both]
+        assert found["gauc"] == pytest.approx(np.average(by_query, weights=labels))
         for k in (5, 10, 20):
             hits = []
             for q, row in zip(small.candidate_query.tolist(), small.candidates, strict=True):
@@ -97,6 +105,7 @@ def test_a_split_without_lists_or_labels_says_none(encoded: Encoded, small: Benc
     unlabelled = replace(small, query=none, product=none, positive=np.empty(0, bool))
     assert measure(scorer, unlabelled)["auc"] is None
     assert measure(scorer, unlabelled)["auc_ci"] == [None, None]
+    assert measure(scorer, unlabelled)["gauc"] is None
     assert measure(scorer, unlabelled)["recall@5"] is not None
     unlisted = replace(small, candidate_query=none, candidates=np.empty((0, 101), np.int32))
     assert measure(scorer, unlisted)["recall@5"] is None

@@ -5,6 +5,8 @@ from pathlib import Path
 from genfilt.caption import caption_pictures
 from genfilt.extract import estimate_extraction, extract_attributes
 from genfilt.generators.fitted import fitted_lexicon, fitted_neighbours
+from genfilt.generators.instructblip import InstructBlipCaptioner
+from genfilt.generators.vllm import VllmReader
 from genfilt.ingest import Sources, ingest
 from genfilt.store import Store
 from tests.shop_files import write_csv, write_shop
@@ -65,3 +67,18 @@ def test_every_picture_is_described_or_has_failed(tmp_path: Path) -> None:
         retried = caption_pictures(store, fitted_neighbours(store), retry_failed=True)
         assert retried.failed == 1
         assert store.scalar("SELECT attempts FROM failures WHERE step = 'caption'") == 2
+
+
+def test_a_model_is_loaded_only_where_there_is_something_to_ask(tmp_path: Path) -> None:
+    with shop(tmp_path) as store, VllmReader(model="no/such") as reader:
+        extract_attributes(store, fitted_lexicon(store))
+        caption_pictures(store, fitted_neighbours(store))
+        captioner = InstructBlipCaptioner("no/such")
+        for table, made in (("attributes", reader), ("captions", captioner)):
+            store.connection.execute(
+                f"UPDATE {table} SET generator = ?, prompt_key = ?", [made.name, made.prompt_key]
+            )
+        assert extract_attributes(store, reader).there == 4
+        assert caption_pictures(store, captioner).there > 0
+        assert reader.server_pid is None
+        assert store.meta("llm") == "vllm:no/such"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,24 +24,33 @@ _OPENING_THREADS = 8
 _CPU_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory")
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A model with its processor and the prompt that every picture gets, ids and masks (1, L)."""
+
+    processor: Any
+    model: Any
+    text: Mapping[str, torch.Tensor]
+
+
 class InstructBlipCaptioner:
     """InstructBLIP with whatever language model the checkpoint has: T5, OPT or Llama.
 
     Args:
-        model: a Hugging Face name or a folder.
+        model: a Hugging Face name or a folder; loaded when there is a picture to describe.
         batch: pictures at once; halved, for good, when memory runs out.
-
-    Raises:
-        GenfiltError: there is no such model, or weights are missing from it.
     """
 
     def __init__(self, model: str, *, batch: int | None = None) -> None:
         self.name = f"instructblip:{model}"
         self._prompt = render("image_caption")
         self.prompt_key = caption_prompt_key(self._prompt)
-        self._processor, self._model = _load(model)
-        self.batch = batch or BATCH[self._model.device.type]
-        self._text = self._encode_prompt()
+        self._named, self._device = model, _device()
+        self.batch = batch or BATCH[self._device]
+
+    @cached_property
+    def _loaded(self) -> Loaded:
+        return _load(self._named, self._prompt, self._device)
 
     def __enter__(self) -> Self:
         return self
@@ -51,13 +62,17 @@ class InstructBlipCaptioner:
         """Let go of the weights."""
         import torch
 
-        del self._model
+        self.__dict__.pop("_loaded", None)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def describe(self, pictures: Mapping[str, Path]) -> Iterator[tuple[str, Caption | Failure]]:
-        """Yield (image key, result) for each picture, batch by batch."""
+        """Yield (image key, result) for each picture, batch by batch.
+
+        Raises GenfiltError where there is no such model, or weights are missing from it.
+        """
         keys = list(pictures)
+        _ = self._loaded  # before threads ask for it, and before a picture could get the blame
         with ThreadPoolExecutor(_OPENING_THREADS) as pool:
             while keys:
                 batch, keys = keys[: self.batch], keys[self.batch :]
@@ -75,7 +90,7 @@ class InstructBlipCaptioner:
         """Return a picture's pixels, (3, H, W) as the model takes them."""
         try:
             image = open_rgb(path)
-            prepared = self._processor.image_processor(image, return_tensors="pt")
+            prepared = self._loaded.processor.image_processor(image, return_tensors="pt")
         except Exception as error:
             return Failure("unreadable picture", f"{path}: {error}")
         pixels: torch.Tensor = prepared["pixel_values"][0]
@@ -101,39 +116,35 @@ class InstructBlipCaptioner:
     def _generate(self, pixels: Sequence[torch.Tensor]) -> list[str]:
         import torch
 
-        text = {name: ids.expand(len(pixels), -1) for name, ids in self._text.items()}
-        images = torch.stack(list(pixels)).to(self._model.device, self._model.dtype)
+        text = {name: ids.expand(len(pixels), -1) for name, ids in self._loaded.text.items()}
+        images = torch.stack(list(pixels)).to(self._loaded.model.device, self._loaded.model.dtype)
         with torch.inference_mode():
-            tokens = self._model.generate(
+            tokens = self._loaded.model.generate(
                 pixel_values=images,  # (B, 3, H, W)
                 **text,  # (B, L) each
                 max_new_tokens=NEW_TOKENS,
                 do_sample=False,
                 num_beams=1,
             )
-        if not self._model.language_model.config.is_encoder_decoder:
+        if not self._loaded.model.language_model.config.is_encoder_decoder:
             tokens = tokens[:, text["input_ids"].shape[1] :]  # decoders repeat the prompt
-        decoded: list[str] = self._processor.tokenizer.batch_decode(
+        decoded: list[str] = self._loaded.processor.tokenizer.batch_decode(
             tokens, skip_special_tokens=True
         )
         return decoded
 
-    def _encode_prompt(self) -> dict[str, torch.Tensor]:
-        """Return the prompt's ids and masks, (1, L) each, with the places of the picture in it."""
-        from PIL import Image
 
-        encoded = self._processor(
-            images=Image.new("RGB", (8, 8)), text=self._prompt, return_tensors="pt"
-        )
-        encoded.pop("pixel_values")
-        return {name: ids.to(self._model.device) for name, ids in encoded.items()}
-
-
-def _load(model: str) -> tuple[Any, Any]:
+def _device() -> str:
     import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _load(model: str, prompt: str, device: str) -> Loaded:
+    import torch
+    from PIL import Image
     from transformers import InstructBlipForConditionalGeneration, InstructBlipProcessor
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     try:
         # Pillow prepares the same pixels on every machine.
@@ -154,7 +165,10 @@ def _load(model: str) -> tuple[Any, Any]:
             "would be random; give --captioner-model a whole InstructBLIP checkpoint."
         )
     processor.num_query_tokens = loaded.config.num_query_tokens
-    return processor, loaded.to(device).eval()
+    encoded = processor(images=Image.new("RGB", (8, 8)), text=prompt, return_tensors="pt")
+    encoded.pop("pixel_values")  # what is left has the picture's places in the text
+    text = {name: ids.to(device) for name, ids in encoded.items()}
+    return Loaded(processor, loaded.to(device).eval(), text)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -155,7 +155,7 @@ class LavisCaptioner:
         silence: seconds that a batch may take.
 
     Raises:
-        GenfiltError: the environment is missing or the model cannot be loaded.
+        GenfiltError: the environment is missing.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class LavisCaptioner:
         # -P keeps the modules beside the script from hiding LAVIS itself.
         self._command = [str(python), "-P", str(worker), json.dumps(options)]
         self._deaths = 0
-        self._worker: Worker | None = self._start()
+        self._worker: Worker | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -201,7 +201,7 @@ class LavisCaptioner:
         so that the picture that killed it fails alone.
 
         Raises:
-            GenfiltError: one worker after the other dies.
+            GenfiltError: the model cannot be loaded, or one worker after the other dies.
         """
         rest = iter(pictures.items())
         while batch := dict(itertools.islice(rest, self._batch)):

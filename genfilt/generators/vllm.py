@@ -7,6 +7,7 @@ import base64
 import io
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -45,7 +46,7 @@ class _Served:
         timeout: float = 300.0,
         patience: Patience | None = None,
     ) -> None:
-        """Connect to `url`; with a model and no URL, serve that model with vLLM.
+        """Connect to `url`; with a model and no URL, serve that model once it is asked something.
 
         Args:
             url: of an OpenAI-compatible server.
@@ -54,24 +55,28 @@ class _Served:
             patience: how long a server in trouble is waited for.
 
         Raises:
-            GenfiltError: there is no such server or model, or vLLM does not start.
+            GenfiltError: there is no such server or model.
         """
         self._own = VllmServer(model) if url is None and model is not None else None
+        self._at, self._model, self._timeout = url or "", model, timeout
         self._patience = patience or Patience()
         self._window = Window()
+        self.name = f"vllm:{model if self._own is not None else self._server.model}"
+
+    @cached_property
+    def _server(self) -> ChatServer:
+        """The server; our own is started by the first who asks for it, which takes minutes."""
         try:
-            self._server = ChatServer(
-                url or (self._own.start() if self._own else ""), model, timeout=timeout
-            )
+            url = self._own.start() if self._own is not None else self._at
+            return ChatServer(url, self._model, timeout=self._timeout)
         except BaseException:
             self.close()
             raise
-        self.name = f"vllm:{self._server.model}"
 
     @property
     def usage(self) -> Usage:
         """What was asked of the model so far."""
-        return self._server.usage
+        return self._server.usage if "_server" in self.__dict__ else Usage()
 
     @property
     def in_flight(self) -> int:
@@ -99,6 +104,9 @@ class _Served:
         items: Mapping[str, Item],
         connect: Callable[[], AbstractAsyncContextManager[Ask[Item, Result]]],
     ) -> Iterator[tuple[str, Result | Failure]]:
+        if not items:
+            return iter(())
+        _ = self._server  # started in this thread, with whose end it would end
         check = self._own.check if self._own is not None else _no_check
         return Flight(connect, self._window, self._patience, check).run(items)
 
@@ -111,7 +119,8 @@ class VllmReader(_Served):
     def read(self, titles: Mapping[str, str]) -> Iterator[tuple[str, Attributes | Failure]]:
         """Yield (title key, result) for each title as the server answers.
 
-        Raises GenfiltError when the server is gone; what was yielded before stays good.
+        Raises GenfiltError when vLLM does not start or the server is gone; what was yielded before
+        stays good.
         """
         return self._stream(titles, self._open)
 
@@ -139,7 +148,8 @@ class VllmCaptioner(_Served):
     def describe(self, pictures: Mapping[str, Path]) -> Iterator[tuple[str, Caption | Failure]]:
         """Yield (image key, result) for each picture as the server answers.
 
-        Raises GenfiltError when the server is gone; what was yielded before stays good.
+        Raises GenfiltError when vLLM does not start or the server is gone; what was yielded before
+        stays good.
         """
         return self._stream(pictures, self._open)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Any, Self
 
@@ -42,10 +43,7 @@ class VllmOfflineReader:
     """Reads titles with `vllm.LLM.chat`; says what the served model says.
 
     Args:
-        model: a Hugging Face name or a folder.
-
-    Raises:
-        GenfiltError: vLLM is not installed here, or cannot load the model.
+        model: a Hugging Face name or a folder; loaded when there is a title to read.
     """
 
     prompt_key = attributes_prompt_key()
@@ -53,7 +51,11 @@ class VllmOfflineReader:
     def __init__(self, model: str) -> None:
         self.name = f"vllm:{model}"  # results are those of the server, so they share a name
         self.usage = Usage()
-        self._engine = _load(model)
+        self._model = model
+
+    @cached_property
+    def _engine(self) -> Any:
+        return _load(self._model)
 
     def __enter__(self) -> Self:
         return self
@@ -63,13 +65,18 @@ class VllmOfflineReader:
 
     def close(self) -> None:
         """End the engine and its processes."""
+        if "_engine" not in self.__dict__:
+            return
         core = getattr(self._engine.llm_engine, "engine_core", None)
         if core is not None:
             core.shutdown()
         del self._engine
 
     def read(self, titles: Mapping[str, str]) -> Iterator[tuple[str, Attributes | Failure]]:
-        """Yield (title key, result) for each title, chunk by chunk."""
+        """Yield (title key, result) for each title, chunk by chunk.
+
+        Raises GenfiltError where vLLM is not installed here, or cannot load the model.
+        """
         keys = list(titles)
         for start in range(0, len(keys), CHUNK):
             chunk = keys[start : start + CHUNK]

@@ -83,14 +83,14 @@ def test_a_batch_halves_when_memory_runs_out(
 ) -> None:
     expected = dict(captioner.describe(pictures))
     captioner.batch = 7
-    real = captioner._model.generate
+    real = captioner._loaded.model.generate
 
     def generate(**inputs: torch.Tensor) -> torch.Tensor:
         if len(inputs["pixel_values"]) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(**inputs)
 
-    monkeypatch.setattr(captioner._model, "generate", generate)
+    monkeypatch.setattr(captioner._loaded.model, "generate", generate)
     assert dict(captioner.describe(pictures)) == expected
     assert captioner.batch == 1 or captioner.batch == 2
 
@@ -101,7 +101,7 @@ def test_one_picture_too_large_for_memory_is_a_failure(
     def generate(**inputs: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
 
-    monkeypatch.setattr(captioner._model, "generate", generate)
+    monkeypatch.setattr(captioner._loaded.model, "generate", generate)
     results = dict(captioner.describe(pictures))
     assert {result.reason for result in results.values()} == {"out of memory"}
 
@@ -119,12 +119,14 @@ def test_a_model_that_says_nothing_or_the_prompt_fails(
     ]
 
 
-def test_another_models_folder_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+def test_another_models_folder_is_refused(pictures: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(GenfiltError, match="cannot be loaded as InstructBLIP"):
-        InstructBlipCaptioner(str(tmp_path / "none"))
+        next(InstructBlipCaptioner(str(tmp_path / "none")).describe(pictures))
 
 
-def test_a_checkpoint_with_missing_weights_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_with_missing_weights_is_refused(
+    checkpoint: Path, pictures: dict[str, Path], tmp_path: Path
+) -> None:
     import shutil
 
     from safetensors.torch import load_file, save_file
@@ -135,4 +137,4 @@ def test_a_checkpoint_with_missing_weights_is_refused(checkpoint: Path, tmp_path
     del weights["query_tokens"]
     save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(GenfiltError, match=r"lacks 1 weights of InstructBLIP, query_tokens"):
-        InstructBlipCaptioner(str(partial))
+        next(InstructBlipCaptioner(str(partial)).describe(pictures))

@@ -100,9 +100,9 @@ def test_what_cannot_start_says_why(environment: Path, tmp_path: Path) -> None:
     with pytest.raises(GenfiltError, match="run genfilt setup lavis"):
         LavisCaptioner(environment=tmp_path / "none")
     with pytest.raises(GenfiltError, match=r"cannot load the model: KeyError: unknown"):
-        opened(environment, "unknown:model")
+        next(opened(environment, "unknown:model").describe({"key": tmp_path}))
     with pytest.raises(GenfiltError, match=r"did not start: .*\nlibcudart.so.12 is missing"):
-        opened(environment, "dead:model")
+        next(opened(environment, "dead:model").describe({"key": tmp_path}))
 
 
 def test_the_workers_loop_halves_a_batch_when_memory_runs_out() -> None:

@@ -61,6 +61,6 @@ def test_a_batch_says_what_single_pictures_say(
     assert together == alone
 
 
-def test_a_model_that_lavis_does_not_know_is_named() -> None:
+def test_a_model_that_lavis_does_not_know_is_named(pictures: dict[str, Path]) -> None:
     with pytest.raises(GenfiltError, match=r"LAVIS cannot load the model"):
-        LavisCaptioner("blip9:nonsense", environment=LAVIS)
+        next(LavisCaptioner("blip9:nonsense", environment=LAVIS).describe(pictures))

@@ -126,4 +126,4 @@ def _count(store: Store) -> int:
 def test_a_model_that_cannot_be_served_shows_the_servers_own_words(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "nonsense"}')
     with pytest.raises(GenfiltError, match=r"(?s)ended with code .*nonsense"):
-        VllmReader(model=str(tmp_path))
+        VllmReader(model=str(tmp_path)).read(TITLES)

@@ -180,17 +180,22 @@ def _cosines(
     return cosines
 
 
-def _precision(store: Store, corpus: Corpus, current: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the audit's curves, None where labels or a curve of this rule are lacking."""
+def _precision(store: Store, corpus: Corpus, current: dict[str, Any]) -> dict[str, Any]:
+    """Return the audit's curves, or why there are none."""
     from genfilt.audit import audit
+    from genfilt.calibration.audit import audit_calibrated
 
+    calibrated = current["rule"] == "calibrated"
     try:
-        found = audit(store, corpus)
-    except GenfiltError:
-        return None
-    if found["rule"] != current["rule"]:
-        return None
+        if calibrated:
+            found = audit_calibrated(store, corpus, KeptVectors(current["embedder"]))
+        else:
+            found = audit(store, corpus)
+    except GenfiltError as error:
+        return {"lacking": str(error)}
     return {
+        "lacking": None,
+        "calibrated": calibrated,
         "chart": curve(found, current["sigma"]),
         "population": found["population"],
         "best": found["best"],

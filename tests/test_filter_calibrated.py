@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product as each_of
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from genfilt.extract import extract_queries
 from genfilt.features import number_features
 from genfilt.generators.base import Attributes
 from genfilt.generators.lexicon import Lexicon
+from genfilt.report import write_report
 from genfilt.store import Store
 from tests.described_shop import ask, describe, judge
 
@@ -176,6 +178,16 @@ def test_audit_proposes_a_sigma_that_filter_uses(store: Store, embedder: Embedde
     assert len(found["sigma"]) == len(found["precision"]) == len(found["recall"])
     assert found["rule"] == "calibrated"
     json.dumps(found)
+
+
+def test_the_report_shows_what_sigma_is_worth(
+    store: Store, embedder: Embedder, tmp_path: Path
+) -> None:
+    filter_pairs(store, SETTINGS, embedder)
+    write_report(store, tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text("utf-8")
+    assert "Estimated for all" in text
+    assert 'class="precision" d="M' in text
 
 
 def test_a_fit_is_refused_for_other_data(embedder: Embedder) -> None:

@@ -200,6 +200,6 @@ PAPER = FitConfig(
 )
 PRESETS: dict[str, tuple[FitConfig, tuple[int, int, int]]] = {
     "tiny": (TINY, (2, 2, 2)),
-    "small": (SMALL, (12, 6, 3)),
+    "small": (SMALL, (8, 4, 2)),
     "paper": (PAPER, (10, 10, 10)),
 }

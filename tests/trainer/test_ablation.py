@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from trainer.ablation.compare import Judged, Mean, difference
 from trainer.ablation.database import content_of, found_by_category, said_by_generators, stages_of
 from trainer.ablation.evidence import populations, read_benchmark
 from trainer.ablation.plan import FULL, VARIANTS, Settings, Unit, units_in
+from trainer.ablation.pool import side_by_side
 from trainer.ablation.report import write_report
 from trainer.ablation.runs import run_all, shares_first_stage, shown_query
 from trainer.ablation.scores import Scores
@@ -101,6 +105,18 @@ def test_a_fault_beside_others_is_told(done: tuple[Path, Path], tmp_path: Path) 
     none = tmp_path / "none.duckdb"
     with pytest.raises(TrainerError, match="none.duckdb"):
         run_all([db], [0, 1], tmp_path, QUICK, [none], jobs=2)
+
+
+def killed(unit: Unit) -> Iterator[None]:
+    """What a process does that the system ends for its memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    yield
+
+
+def test_a_killed_process_is_told_in_a_sentence(tmp_path: Path) -> None:
+    unit = Unit(tmp_path / "shop" / "seed-0", tmp_path / "shop.duckdb", 0)
+    with pytest.raises(TrainerError, match="fewer --jobs"):
+        list(side_by_side(killed, [unit], 2))
 
 
 def test_other_settings_are_refused(done: tuple[Path, Path]) -> None:

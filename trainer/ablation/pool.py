@@ -6,9 +6,11 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr
 
 from trainer.ablation.plan import Unit
+from trainer.errors import TrainerError
 
 LOG = "log.txt"
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -20,6 +22,9 @@ def side_by_side(
     """Run units in `jobs` processes; yield now and then until the last has ended.
 
     Where a unit fails, those that have begun end first, then its error is raised.
+
+    Raises:
+        TrainerError: a process was killed.
     """
     threads = max(1, (os.cpu_count() or 1) // jobs)
     context = multiprocessing.get_context("spawn")
@@ -32,6 +37,11 @@ def side_by_side(
             try:
                 for one in ended:
                     one.result()
+            except BrokenProcessPool as fault:
+                raise TrainerError(
+                    "A process of the runs was killed, perhaps for want of memory; run the same "
+                    "command again with fewer --jobs: what is finished stays."
+                ) from fault
             except Exception:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

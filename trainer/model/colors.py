@@ -51,16 +51,17 @@ class Palette(nn.Module):
         """Return the roots of shares (B, K, S / patch, S / patch) of rgb (B, 3, S, S) in [0, 1].
 
         Roots, so that a shade that covers little is not lost beside what covers much. The shares
-        of a patch and its white ground sum to 1.
+        of a patch and its white ground sum to 1. They come in rgb's own type.
         """
         with torch.autocast(rgb.device.type, enabled=False):
-            rgb = functional.avg_pool2d(rgb.float(), self.cell)
-            colors, shades = lab(rgb), self.shades
+            given, exact = rgb.dtype, torch.promote_types(rgb.dtype, torch.float32)
+            rgb = functional.avg_pool2d(rgb.to(exact), self.cell)
+            colors, shades = lab(rgb), self.shades.to(exact)
             squares = (colors**2).sum(1, keepdim=True) + (shades**2).sum(1)[:, None, None]
             distances = squares - 2 * torch.einsum("bchw,kc->bkhw", colors, shades)
             shares = (-distances / (2 * SPREAD**2)).softmax(1)
             shares = shares * (rgb.amin(1, keepdim=True) <= GROUND)
-            return functional.avg_pool2d(shares, self.patch // self.cell).sqrt()
+            return functional.avg_pool2d(shares, self.patch // self.cell).sqrt().to(given)
 
 
 def lab(rgb: Tensor) -> Tensor:

@@ -88,6 +88,14 @@ def fit(
     without: Annotated[
         list[Part] | None, typer.Option(help="Leave a part out; can be given again.")
     ] = None,
+    cross_query: Annotated[
+        bool | None,
+        typer.Option(
+            "--cross-query/--no-cross-query",
+            help="Add QMX to the paper's losses, which makes scores of queries comparable; "
+            "the preset decides, on for small.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a run was cut off.")
     ] = False,
@@ -111,6 +119,7 @@ def fit(
         "vision": vision,
         "bert": bert,
         "without": tuple(part.value for part in without) if without else None,
+        "cross_query": cross_query,
         "epochs": epochs,
         "batch_size": batch_size,
         "micro_batch": micro_batch,

@@ -54,6 +54,9 @@ def ablate(
     epochs: Annotated[
         list[int] | None, typer.Option(min=1, help="Given three times: of each stage.")
     ] = None,
+    cross_query: Annotated[
+        bool, typer.Option("--cross-query", help="Add QMX, which is not in the paper, to all.")
+    ] = False,
     split: Annotated[str, typer.Option(help="What is measured: val or test.")] = "val",
     baselines: Annotated[bool, typer.Option(help="Run them too.")] = True,
     clip: Annotated[
@@ -75,7 +78,9 @@ def ablate(
     from trainer.ablation.report import write_report
     from trainer.ablation.runs import run_all
 
-    settings = Settings(preset_name, tuple(epochs or ()), split, baselines, clip, blip2)
+    settings = Settings(
+        preset_name, tuple(epochs or ()), split, baselines, clip, blip2, cross_query
+    )
     made = run_all(db or [DEFAULT_DB], range(seeds), out, settings, attack or [], jobs)
     path = write_report(out, report or out / "report.md")
     _show([{"runs made": made, "report": str(path)}], "table")

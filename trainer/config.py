@@ -80,6 +80,8 @@ class FitConfig:
     """1: titles and pictures; 2: train clicks; 3: train labels."""
     without: tuple[Ablation, ...] = ()
     """Parts left out: qma (QIC, QTC, QMC), qmf (ITM, QMM), genfilt (both correction tables)."""
+    cross_query: bool = False
+    """Add QMX to eq. 4: each positive pair against all queries' negatives. Not in the paper."""
     seed: int = 0
     """Decides the initial weights, the order of rows, augmentation and negatives."""
     epochs: int = 1
@@ -174,6 +176,7 @@ SMALL = FitConfig(
         pooling="mean",
     ),
     preset="small",
+    cross_query=True,
     batch_size=64,
     learning_rate=2e-4,
     fresh_learning_rate=1e-3,

@@ -105,11 +105,10 @@ class Stage:
             TrainerError: a loss is not finite.
         """
         self._say(parameter_report(self.model))
-        parts = parts_of(self.config.stage, self.config.without)
+        config = self.config
+        parts = parts_of(config.stage, config.without, cross_query=config.cross_query)
         objective = self.accelerator.prepare(
-            Objective(
-                self.model, self.source.masks, parts, self.config.seed, self.config.micro_batch
-            )
+            Objective(self.model, self.source.masks, parts, config.seed, config.micro_batch)
         )
         objective.train()
         with Log(self.folder, self.progress.step, write=self.main) as log:

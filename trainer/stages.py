@@ -12,7 +12,7 @@ from trainer.corrections import Integers
 from trainer.data import Inputs
 from trainer.distributed import first_row, gather, mean_of_all
 from trainer.gradient_cache import CachedPasses
-from trainer.losses.contrastive import contrastive_rows
+from trainer.losses.contrastive import contrastive_rows, cross_query_rows
 from trainer.losses.matching import matching_rows
 from trainer.mask import Mask, Masks
 from trainer.model.encoder import Memory
@@ -23,14 +23,17 @@ ALIGNMENT = ("qic", "qtc", "qmc")
 FUSION = ("itm", "qmm")
 
 
-def parts_of(stage: int, without: Iterable[Ablation] = ()) -> tuple[str, ...]:
+def parts_of(
+    stage: int, without: Iterable[Ablation] = (), *, cross_query: bool = False
+) -> tuple[str, ...]:
     """Return the losses that a stage adds up: ITC and ITM in stage 1, then all of eq. 4.
 
     The paper's stage 1 is ITC alone; ITM is ours, so that the cross-attention is not random when
-    stage 2 begins.
+    stage 2 begins. QMX, with `cross_query`, is ours too: QMC across queries.
     """
-    parts = ("itc", "itm") if stage == 1 else ("itc", "itm", *ALIGNMENT, "qmm")
-    dropped = (ALIGNMENT if "qma" in without else ()) + (FUSION if "qmf" in without else ())
+    compared = (*ALIGNMENT, "qmx") if cross_query else ALIGNMENT
+    parts = ("itc", "itm") if stage == 1 else ("itc", "itm", *compared, "qmm")
+    dropped = (compared if "qma" in without else ()) + (FUSION if "qmf" in without else ())
     return tuple(part for part in parts if part not in dropped)
 
 
@@ -130,6 +133,11 @@ class Objective(nn.Module):
             for name, (side, mask) in contrasts.items()
             if name in self.parts
         }
+        if "qmx" in self.parts:
+            values, counted = cross_query_rows(
+                queries.embedding, fusions.embedding, positive, self.model.temperature
+            )
+            losses["qmx"] = mean_of_all(values[place.mine], counted[place.mine])
         if "qmm" in self.parts:
             drawn = self._drawn("qmm", place, (queries, fusions), positive)
             own = torch.arange(place.rows, device=positive.device) + place.first

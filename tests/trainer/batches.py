@@ -29,7 +29,7 @@ def objective_of(
 ) -> tuple[Objective, Source]:
     config = replace(preset("tiny", stage), without=without)
     source = Source.read(db, config)
-    parts = parts_of(stage, without)
+    parts = parts_of(stage, without, cross_query=True)
     return Objective(lively(config), source.masks, parts, seed=1), source
 
 

@@ -56,11 +56,13 @@ def test_three_stages_and_an_evaluation(
     assert "qmc" not in row
     config = checkpoint.load_config(out / "stage2")
     assert (config.preset, config.seed, config.without) == ("tiny", 3, ("qma",))
-    code = run(monkeypatch, "fit", "--stage", 3, *small, "--without", "genfilt")
+    more = ("--without", "genfilt", "--cross-query")
+    code = run(monkeypatch, "fit", "--stage", 3, *small, *more)
     printed = capsys.readouterr()
     assert code == 0
     assert "trained without genfilt with 0 corrections" in printed.err
     assert "rows" in printed.out
+    assert "qmx" in printed.out
     assert run(monkeypatch, "evaluate", "--out", out, "--format", "json") == 0
     metrics = json.loads(capsys.readouterr().out)
     assert metrics == json.loads((out / "metrics.json").read_text())

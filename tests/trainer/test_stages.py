@@ -14,7 +14,12 @@ from tests.trainer.batches import inputs, objective_of
 from tests.trainer.shop import Shop, draw, toy_shop
 from trainer.config import Ablation
 from trainer.data import Inputs
-from trainer.losses.contrastive import contrastive, image_text_contrastive
+from trainer.losses.contrastive import (
+    contrastive,
+    cross_query_rows,
+    image_text_contrastive,
+    mean_over_counted,
+)
 from trainer.losses.matching import draw_negatives, row_uniforms
 from trainer.model.encoder import Memory
 from trainer.sides import Negatives, Place, Side
@@ -36,6 +41,9 @@ def test_parts() -> None:
     assert parts_of(3, ["qmf"]) == ("itc", "qic", "qtc", "qmc")
     assert parts_of(1, ["qmf", "qma"]) == ("itc",)
     assert parts_of(2, ["genfilt"]) == everything
+    assert parts_of(3, cross_query=True) == ("itc", "itm", "qic", "qtc", "qmc", "qmx", "qmm")
+    assert parts_of(2, ["qma"], cross_query=True) == ("itc", "itm", "qmm")
+    assert parts_of(1, cross_query=True) == parts_of(1)
 
 
 class OneByOne:
@@ -101,6 +109,7 @@ def test_every_loss_equals_the_sum_taken_one_by_one(shop: Path) -> None:
         "qic": contrastive(one.q, one.i, of_image, one.tau),
         "qtc": contrastive(one.q, one.t, of_title, one.tau),
         "qmc": contrastive(one.q, one.m, of_m, one.tau),
+        "qmx": mean_over_counted(*cross_query_rows(one.q, one.m, of_m, one.tau)),
     }
     pairs = [one.itm(i, i, 1) for i in one.rows]
     pairs += [one.itm(t, i, 0) for t, i in hard("itm read", one.t @ one.i.T, match.T, one.tau)]
@@ -149,7 +158,7 @@ def test_no_drawn_pair_is_positive(shop: Path) -> None:
 def test_ablations_leave_out_what_they_name(shop: Path, without: tuple[Ablation, ...]) -> None:
     objective, source = objective_of(shop, 2, without)
     losses, _ = objective(inputs(objective, source, np.arange(6)))
-    assert tuple(losses) == tuple(p for p in parts_of(2) if p in parts_of(2, without))
+    assert tuple(losses) == parts_of(2, without, cross_query=True)
 
 
 def test_without_genfilt_the_masks_know_verdicts_alone(tmp_path: Path) -> None:

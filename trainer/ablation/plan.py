@@ -52,6 +52,7 @@ class Settings:
     baselines: bool = True
     clip: str | None = None
     blip2: str | None = None
+    cross_query: bool = False  # QMX is not the paper's, whose claims are looked at
 
     def __post_init__(self) -> None:
         preset(self.preset, 1)
@@ -63,7 +64,12 @@ class Settings:
 
     def config(self, stage: int, seed: int, without: tuple[Ablation, ...]) -> FitConfig:
         """Return how a stage of a run is trained."""
-        config = replace(preset(self.preset, stage), seed=seed, without=without)
+        config = replace(
+            preset(self.preset, stage),
+            seed=seed,
+            without=without,
+            cross_query=self.cross_query,
+        )
         return replace(config, epochs=self.epochs[stage - 1]) if self.epochs else config
 
     def compared(self) -> dict[str, Baseline]:

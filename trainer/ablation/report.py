@@ -76,10 +76,11 @@ def _databases(out: Path, found: list[Population]) -> list[str]:
             minutes = sum(unit.metrics(key)["minutes"] for key in population.keys)
             chosen = unit.metrics(FULL)["config"]
             epochs = [_epochs(unit, stage) for stage in (1, 2, 3)]
+            losses = " with QMX" if chosen.get("cross_query") else ""
             rows.append(
                 [
                     unit.folder.relative_to(out),
-                    f"{chosen['preset']}, {'/'.join(epochs)}",
+                    f"{chosen['preset']}{losses}, {'/'.join(epochs)}",
                     *(said[name] for name in ("products", "queries", "clicks", "labels")),
                     f"{said['rule']}, {said['sigma']:g}",
                     said["query_product_corrections"],

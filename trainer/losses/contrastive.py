@@ -1,9 +1,10 @@
-"""Supervised contrastive loss over a positive mask (paper, eq. 1 and 2)."""
+"""Supervised contrastive losses over a positive mask (paper, eq. 1 and 2; one of our own)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def contrastive_rows(
@@ -23,13 +24,43 @@ def contrastive_rows(
     Returns:
         Losses (B,) in float32 or wider, and counted (B,) bool.
     """
-    wide = torch.promote_types(rows.dtype, torch.float32)
-    with torch.autocast(rows.device.type, enabled=False):  # half-precision logits are too coarse
-        logits = rows.to(wide) @ columns.to(wide).T / temperature  # (B, G)
-    log_share = logits.log_softmax(dim=1)
+    log_share = _logits(rows, columns, temperature).log_softmax(dim=1)  # (B, G)
     size = positive.sum(dim=1)  # (B,) |P(i)|
     pulled = torch.where(positive, log_share, 0.0).sum(dim=1)
     return -pulled / size.clamp(min=1), size > 0
+
+
+def cross_query_rows(
+    rows: Tensor, columns: Tensor, positive: Tensor, temperature: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """Return each row's loss against the negatives of all rows, and which rows count.
+
+    Eq. 2 sets a row's positives against that row's own columns, so a score need not mean the same
+    for two queries. Here a positive pair stands against every negative pair of the batch, which is
+    what AUC over all pairs asks. A row's loss is -1/|P(i)| sum_{p in P(i)}
+    log(exp(r_i.c_p/tau) / (exp(r_i.c_p/tau) + sum_a sum_{b not in P(a)} exp(r_a.c_b/tau))).
+    This loss is not in the paper.
+
+    Args:
+        rows: (G, D), unit vectors of the gathered batch.
+        columns: (G, D), unit vectors of the gathered batch.
+        positive: (G, G) bool, P(i) as a mask.
+        temperature: tau, a scalar.
+
+    Returns:
+        Losses (G,) in float32 or wider, and counted (G,) bool.
+    """
+    logits = _logits(rows, columns, temperature)
+    negatives = logits.masked_fill(positive, -torch.inf).flatten().logsumexp(dim=0)
+    size = positive.sum(dim=1)
+    lost = torch.where(positive, functional.softplus(negatives - logits), 0.0).sum(dim=1)
+    return lost / size.clamp(min=1), size > 0
+
+
+def _logits(rows: Tensor, columns: Tensor, temperature: Tensor | float) -> Tensor:
+    wide = torch.promote_types(rows.dtype, torch.float32)
+    with torch.autocast(rows.device.type, enabled=False):  # half-precision logits are too coarse
+        return rows.to(wide) @ columns.to(wide).T / temperature
 
 
 def mean_over_counted(values: Tensor, counted: Tensor) -> Tensor:

@@ -203,6 +203,6 @@ PAPER = FitConfig(
 )
 PRESETS: dict[str, tuple[FitConfig, tuple[int, int, int]]] = {
     "tiny": (TINY, (2, 2, 2)),
-    "small": (SMALL, (8, 4, 2)),
+    "small": (SMALL, (8, 4, 10)),
     "paper": (PAPER, (10, 10, 10)),
 }

@@ -1,0 +1,85 @@
+"""What corrections could bring at most: small trained with every relevant pair as a correction.
+
+`python benchmarks/perfect_masks.py --db synth-1.duckdb --truth shop-1/truth.duckdb --out runs`
+trains three stages with eq. 4 three times, without corrections, with the database's own, and with
+all that are true, and prints val's AUC and Recall@10 of Q->M. `--luma $LUMA_DIR` has Luma's truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from trainer import loop
+from trainer.config import Ablation, preset
+from trainer.corrections import Corrections, Csr, columns, load_corrections
+from trainer.evaluate import evaluate
+
+EPOCHS = (8, 4, 2)
+LUMA = """
+SELECT query_id, product_id
+FROM read_csv('{luma}/queries.csv') AS need JOIN read_csv('{luma}/products.csv') AS has
+  ON coalesce(need.type = has.type, true)
+ AND coalesce(need.color = has.color, true)
+ AND coalesce(need.gender = has.gender, true)
+ AND (need.material IS NULL OR list_contains(string_split(has.material, '|'), need.material))
+"""
+
+
+def with_all(
+    connection: duckdb.DuckDBPyConnection, known: Corrections, given: argparse.Namespace
+) -> Corrections:
+    """Return corrections that hold each relevant (q, f) of the truth."""
+    relevant = LUMA.format(luma=given.luma)
+    if given.truth:
+        connection.execute(f"ATTACH IF NOT EXISTS '{given.truth}' AS truth (READ_ONLY)")
+        relevant = "FROM truth.relevant"
+    pairs = columns(
+        connection,
+        f"SELECT DISTINCT q, f FROM ({relevant}) JOIN query_no USING (query_id) "
+        "JOIN product_no USING (product_id) ORDER BY q, f",
+    )
+    q, f = (np.asarray(pairs[name], dtype=np.int32) for name in ("q", "f"))
+    return replace(known, query_product=Csr.from_sorted(q, f))
+
+
+def train(kind: str, given: argparse.Namespace) -> dict[str, float]:
+    """Train three stages with a kind of corrections and return Q->M's measures."""
+
+    def chosen(connection: duckdb.DuckDBPyConnection, *, genfilt: bool = True) -> Corrections:
+        known = load_corrections(connection, genfilt=genfilt)
+        return with_all(connection, known, given) if kind == "perfect" else known
+
+    loop.load_corrections = chosen
+    out = given.out / kind
+    for stage, epochs in enumerate(EPOCHS, start=1):
+        config = replace(preset("small", stage), seed=given.seed, epochs=epochs, cross_query=False)
+        without: tuple[Ablation, ...] = ("genfilt",) if kind == "without" else ()
+        loop.fit(replace(config, without=without), given.db, out)
+    measured: dict[str, float] = evaluate(out, given.db)["Q->M"]
+    return measured
+
+
+def main() -> None:
+    """Print one row for each kind of corrections."""
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    options.add_argument("--db", type=Path, required=True)
+    truth = options.add_mutually_exclusive_group(required=True)
+    truth.add_argument("--truth", type=Path)
+    truth.add_argument("--luma", type=Path)
+    options.add_argument("--out", type=Path, required=True)
+    options.add_argument("--seed", type=int, default=0)
+    given = options.parse_args()
+    rows = ["| corrections | AUC | Recall@10 |", "|---|---|---|"]
+    for kind in ("without", "found", "perfect"):
+        found = train(kind, given)
+        rows.append(f"| {kind} | {found['auc']:.3f} | {found['recall@10']:.3f} |")
+    print("\n".join(rows))
+
+
+if __name__ == "__main__":
+    main()

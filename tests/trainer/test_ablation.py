@@ -22,7 +22,7 @@ from trainer.ablation import figures, runs
 from trainer.ablation.compare import Judged, Mean, difference
 from trainer.ablation.database import content_of, found_by_category, said_by_generators, stages_of
 from trainer.ablation.evidence import populations, read_benchmark
-from trainer.ablation.plan import FULL, VARIANTS, Settings, Unit, units_in
+from trainer.ablation.plan import FULL, METRICS, VARIANTS, Settings, Unit, units_in
 from trainer.ablation.pool import side_by_side
 from trainer.ablation.report import write_report
 from trainer.ablation.runs import run_all, shares_first_stage, shown_query
@@ -57,7 +57,7 @@ def stamps(out: Path) -> dict[Path, int]:
 
 
 def measures(out: Path, key: str) -> dict[str, object]:
-    found = json.loads((out / "shop" / "seed-0" / key / "metrics.json").read_text())
+    found = json.loads((out / "shop" / "seed-0" / key / METRICS).read_text())
     return {name: value for name, value in found.items() if name != "minutes"}
 
 
@@ -77,7 +77,7 @@ def test_what_was_cut_off_is_made_as_it_would_have_been(
     out, db = done
     run_all([db], [0], tmp_path, QUICK)
     again = tmp_path / "shop" / "seed-0" / "without-qma"
-    (again / "metrics.json").unlink()
+    (again / METRICS).unlink()
     shutil.rmtree(again / "stage3")
     shutil.rmtree(again / "stage2")
     shutil.rmtree(again / "stage1")
@@ -377,10 +377,10 @@ def test_an_attack_is_averaged_over_catalogues_before_runs(
     shutil.copytree(done[0], tmp_path / "out")
     folder = tmp_path / "out" / "shop" / "seed-0" / FULL / runs.ATTACKED
     shutil.copytree(folder / "hard", folder / "harder")
-    said = json.loads((folder / "hard" / "metrics.json").read_text())
+    said = json.loads((folder / "hard" / METRICS).read_text())
     expected = said["Q->M"]["auc"] - 0.1
     said["Q->M"]["auc"] -= 0.2
-    (folder / "harder" / "metrics.json").write_text(json.dumps(said))
+    (folder / "harder" / METRICS).write_text(json.dumps(said))
     (population,) = populations(tmp_path / "out")
     found = population.attacked(FULL, "Q->M")
     assert found is not None
@@ -413,7 +413,7 @@ def test_an_unfinished_unit_is_left_out(
 ) -> None:
     shutil.copytree(done[0], tmp_path / "out")
     shutil.copytree(done[0] / "shop" / "seed-0", tmp_path / "out" / "shop" / "seed-1")
-    (tmp_path / "out" / "shop" / "seed-1" / "clip" / "metrics.json").unlink()
+    (tmp_path / "out" / "shop" / "seed-1" / "clip" / METRICS).unlink()
     (population,) = populations(tmp_path / "out")
     assert [unit.seed for unit in population.units] == [0]
     assert "seed-1 is not finished" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from trainer.config import Ablation, FitConfig, preset
 from trainer.errors import UsageError
 
 FULL = "full"
-METRICS = "metrics.json"
+METRICS = "measured.json"  # not metrics.json, which `trainer evaluate` writes into a run
 
 
 @dataclass(frozen=True)

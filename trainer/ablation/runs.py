@@ -1,4 +1,4 @@
-"""Runs what is missing of a plan: a finished run is a folder with metrics.json, and stays."""
+"""Runs what is missing of a plan: a finished run is a folder with measured.json, and stays."""
 
 from __future__ import annotations
 

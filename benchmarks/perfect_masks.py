@@ -1,8 +1,9 @@
 """What corrections could bring at most: small trained with every relevant pair as a correction.
 
 `python benchmarks/perfect_masks.py --db synth-1.duckdb --truth shop-1/truth.duckdb --out runs`
-trains three stages with eq. 4 three times, without corrections, with the database's own, and with
-all that are true, and prints val's AUC and Recall@10 of Q->M. `--luma $LUMA_DIR` has Luma's truth.
+trains small with eq. 4 three times, without corrections, with the database's own, and with
+all that are true, and prints val's AUC and Recall@10 of Q->M. `--luma $LUMA_DIR` has Luma's truth;
+`--epochs 8 --epochs 8` leaves stage 3 out, so that clicks and corrections are all that is known.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from trainer.config import Ablation, preset
 from trainer.corrections import Corrections, Csr, columns, load_corrections
 from trainer.evaluate import evaluate
 
-EPOCHS = (8, 4, 2)
 LUMA = """
 SELECT query_id, product_id
 FROM read_csv('{luma}/queries.csv') AS need JOIN read_csv('{luma}/products.csv') AS has
@@ -56,10 +56,17 @@ def train(kind: str, given: argparse.Namespace) -> dict[str, float]:
 
     loop.load_corrections = chosen
     out = given.out / kind
-    for stage, epochs in enumerate(EPOCHS, start=1):
-        config = replace(preset("small", stage), seed=given.seed, epochs=epochs, cross_query=False)
-        without: tuple[Ablation, ...] = ("genfilt",) if kind == "without" else ()
-        loop.fit(replace(config, without=without), given.db, out)
+    without: tuple[Ablation, ...] = ("genfilt",) if kind == "without" else ()
+    for stage, epochs in enumerate(given.epochs or (8, 4, 2), start=1):
+        config = replace(
+            preset("small", stage),
+            seed=given.seed,
+            epochs=epochs,
+            batch_size=given.batch_size,
+            cross_query=given.cross_query,
+            without=without,
+        )
+        loop.fit(config, given.db, out)
     measured: dict[str, float] = evaluate(out, given.db)["Q->M"]
     return measured
 
@@ -73,6 +80,9 @@ def main() -> None:
     truth.add_argument("--luma", type=Path)
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--epochs", type=int, action="append", help="of each stage that is run")
+    options.add_argument("--batch-size", type=int, default=64)
+    options.add_argument("--cross-query", action="store_true", help="with QMX")
     given = options.parse_args()
     rows = ["| corrections | AUC | Recall@10 |", "|---|---|---|"]
     for kind in ("without", "found", "perfect"):

@@ -79,7 +79,7 @@ class FitConfig:
     stage: int = 1
     """1: titles and pictures; 2: train clicks; 3: train labels."""
     without: tuple[Ablation, ...] = ()
-    """Parts left out: qma (QIC, QTC, QMC), qmf (ITM, QMM), genfilt (both correction tables)."""
+    """Parts left out: qma (QIC, QTC, QMC, QMX), qmf (ITM, QMM), genfilt (both corrections)."""
     cross_query: bool = False
     """Add QMX to eq. 4: each positive pair against all queries' negatives. Not in the paper."""
     seed: int = 0

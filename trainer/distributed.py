@@ -63,7 +63,7 @@ def total(values: Tensor) -> Tensor:
 
 
 def mean_of_all(values: Tensor, counted: Tensor) -> Tensor:
-    """Return this process's share of the mean of values (B,) over the counted rows of all.
+    """Return this process's share of the mean of all processes' values where counted holds.
 
     The share is scaled by the number of processes: averaged over them, as gradients are, shares
     make the mean.

@@ -12,7 +12,7 @@ from trainer.corrections import Integers
 from trainer.data import Inputs
 from trainer.distributed import first_row, gather, mean_of_all
 from trainer.gradient_cache import CachedPasses
-from trainer.losses.contrastive import contrastive_rows, cross_query_rows
+from trainer.losses.contrastive import contrastive_rows, cross_query_pairs
 from trainer.losses.matching import matching_rows
 from trainer.mask import Mask, Masks
 from trainer.model.encoder import Memory
@@ -134,10 +134,10 @@ class Objective(nn.Module):
             if name in self.parts
         }
         if "qmx" in self.parts:
-            values, counted = cross_query_rows(
+            values = cross_query_pairs(
                 queries.embedding, fusions.embedding, positive, self.model.temperature
             )
-            losses["qmx"] = mean_of_all(values[place.mine], counted[place.mine])
+            losses["qmx"] = mean_of_all(values[place.mine], positive[place.mine])
         if "qmm" in self.parts:
             drawn = self._drawn("qmm", place, (queries, fusions), positive)
             own = torch.arange(place.rows, device=positive.device) + place.first

@@ -13,7 +13,7 @@ from torch.nn import functional
 from trainer.losses.contrastive import (
     contrastive,
     contrastive_rows,
-    cross_query_rows,
+    cross_query_pairs,
     image_text_contrastive,
     mean_over_counted,
 )
@@ -45,20 +45,16 @@ def naive(rows: Tensor, columns: Tensor, positive: Tensor, tau: Tensor) -> Tenso
 
 
 def cross_query(rows: Tensor, columns: Tensor, positive: Tensor, tau: Tensor | float) -> Tensor:
-    return mean_over_counted(*cross_query_rows(rows, columns, positive, tau))
+    return mean_over_counted(cross_query_pairs(rows, columns, positive, tau), positive)
 
 
 def naive_cross_query(rows: Tensor, columns: Tensor, positive: Tensor, tau: Tensor) -> Tensor:
     """QMX as its docstring prints it, one term at a time."""
     pairs = [(a, b) for a in range(len(rows)) for b in range(len(columns))]
     against = [(rows[a] @ columns[b] / tau).exp() for a, b in pairs if not positive[a, b]]
-    losses = []
-    for i in range(len(rows)):
-        own = [(rows[i] @ columns[b] / tau).exp() for b in range(len(columns)) if positive[i, b]]
-        if own:
-            losses.append(-sum((one / (one + sum(against))).log() for one in own) / len(own))
+    own = [(rows[a] @ columns[b] / tau).exp() for a, b in pairs if positive[a, b]]
     nothing = (rows.sum() + columns.sum() + tau) * 0
-    return sum(losses) / len(losses) if losses else nothing
+    return -sum((one / (one + sum(against))).log() for one in own) / len(own) if own else nothing
 
 
 @pytest.mark.parametrize(

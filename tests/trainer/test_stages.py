@@ -16,7 +16,7 @@ from trainer.config import Ablation
 from trainer.data import Inputs
 from trainer.losses.contrastive import (
     contrastive,
-    cross_query_rows,
+    cross_query_pairs,
     image_text_contrastive,
     mean_over_counted,
 )
@@ -109,7 +109,7 @@ def test_every_loss_equals_the_sum_taken_one_by_one(shop: Path) -> None:
         "qic": contrastive(one.q, one.i, of_image, one.tau),
         "qtc": contrastive(one.q, one.t, of_title, one.tau),
         "qmc": contrastive(one.q, one.m, of_m, one.tau),
-        "qmx": mean_over_counted(*cross_query_rows(one.q, one.m, of_m, one.tau)),
+        "qmx": mean_over_counted(cross_query_pairs(one.q, one.m, of_m, one.tau), of_m),
     }
     pairs = [one.itm(i, i, 1) for i in one.rows]
     pairs += [one.itm(t, i, 0) for t, i in hard("itm read", one.t @ one.i.T, match.T, one.tau)]

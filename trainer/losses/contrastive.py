@@ -30,15 +30,15 @@ def contrastive_rows(
     return -pulled / size.clamp(min=1), size > 0
 
 
-def cross_query_rows(
+def cross_query_pairs(
     rows: Tensor, columns: Tensor, positive: Tensor, temperature: Tensor | float
-) -> tuple[Tensor, Tensor]:
-    """Return each row's loss against the negatives of all rows, and which rows count.
+) -> Tensor:
+    """Return the loss of each positive pair against the negatives of all rows.
 
     Eq. 2 sets a row's positives against that row's own columns, so a score need not mean the same
-    for two queries. Here a positive pair stands against every negative pair of the batch, which is
-    what AUC over all pairs asks. A row's loss is -1/|P(i)| sum_{p in P(i)}
-    log(exp(r_i.c_p/tau) / (exp(r_i.c_p/tau) + sum_a sum_{b not in P(a)} exp(r_a.c_b/tau))).
+    for two queries. Here a positive pair stands against every negative pair of the batch, and all
+    positive pairs count alike, which is what AUC over all pairs asks:
+    -log(exp(r_i.c_p/tau) / (exp(r_i.c_p/tau) + sum_a sum_{b not in P(a)} exp(r_a.c_b/tau))).
     This loss is not in the paper.
 
     Args:
@@ -48,13 +48,11 @@ def cross_query_rows(
         temperature: tau, a scalar.
 
     Returns:
-        Losses (G,) in float32 or wider, and counted (G,) bool.
+        Losses (G, G) in float32 or wider, of which those of positive pairs count.
     """
     logits = _logits(rows, columns, temperature)
     negatives = logits.masked_fill(positive, -torch.inf).flatten().logsumexp(dim=0)
-    size = positive.sum(dim=1)
-    lost = torch.where(positive, functional.softplus(negatives - logits), 0.0).sum(dim=1)
-    return lost / size.clamp(min=1), size > 0
+    return functional.softplus(negatives - logits)
 
 
 def _logits(rows: Tensor, columns: Tensor, temperature: Tensor | float) -> Tensor:
@@ -64,7 +62,7 @@ def _logits(rows: Tensor, columns: Tensor, temperature: Tensor | float) -> Tenso
 
 
 def mean_over_counted(values: Tensor, counted: Tensor) -> Tensor:
-    """Return the mean of values (B,) where counted (B,) holds; 0, with a gradient, where none."""
+    """Return the mean of values where counted (bool) holds; 0, with a gradient, where none."""
     kept = torch.where(counted, values, 0.0)
     return kept.sum() / counted.sum().clamp(min=1)
 

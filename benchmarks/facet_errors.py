@@ -11,9 +11,9 @@ import argparse
 from itertools import combinations
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
+from luma_truth import FACETS, lacking, read_rows
 
 from trainer.candidates import Benchmark, load_benchmark
 from trainer.catalogue import Catalogue, load_catalogue
@@ -22,42 +22,18 @@ from trainer.corrections import open_database
 from trainer.evaluate import encode
 from trainer.metrics import auc, auc_by_group
 
-FACETS = ("type", "color", "gender", "material")
 Bools = npt.NDArray[np.bool_]
 
 
 def missed(luma: Path, catalogue: Catalogue, benchmark: Benchmark) -> Bools:
-    """Return (N, 4): which facet a label's query names and its product lacks.
-
-    A product has several materials, with a bar between them.
-    """
-    columns = ", ".join(f"any_value({facet})" for facet in FACETS)
-    with duckdb.connect() as db:
-        needs = {
-            query: row
-            for query, *row in db.execute(
-                f"SELECT query, {columns} FROM read_csv(?) GROUP BY query",
-                [str(luma / "queries.csv")],
-            ).fetchall()
-        }
-        has = {
-            product: row
-            for product, *row in db.execute(
-                f"SELECT product_id, {', '.join(FACETS)} FROM read_csv(?)",
-                [str(luma / "products.csv")],
-            ).fetchall()
-        }
-    queries = catalogue.texts(catalogue.queries, benchmark.query)
-    products = catalogue.texts(catalogue.product_ids, benchmark.product)
-    return np.array(
-        [
-            [
-                want is not None and want not in str(there).split("|")
-                for want, there in zip(needs[query], has[product], strict=True)
-            ]
-            for query, product in zip(queries, products, strict=True)
-        ]
-    )
+    """Return (N, 4): which facet a label's query names and its product lacks."""
+    queries, products = read_rows(luma / "queries.csv"), read_rows(luma / "products.csv")
+    query = {row["query"]: place for place, row in enumerate(queries)}
+    product = {row["product_id"]: place for place, row in enumerate(products)}
+    return lacking(queries, products)[
+        [query[text] for text in catalogue.texts(catalogue.queries, benchmark.query)],
+        [product[each] for each in catalogue.texts(catalogue.product_ids, benchmark.product)],
+    ]
 
 
 def report(name: str, scores: npt.NDArray[np.float64], benchmark: Benchmark, miss: Bools) -> None:

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from filter_quality_tables import CAPTIONS, RULES, draw, tables
+from luma_truth import lacking, read_rows
 
 from genfilt.calibration.fitting import Fit
 from genfilt.calibration.reliability import curve, suggest, train_population
@@ -68,25 +69,10 @@ class Catalogue:
 
 def luma(folder: Path) -> Catalogue:
     """Return Luma: relevant is a product that has every facet that the query names."""
-    import csv
-
-    def rows(name: str) -> list[dict[str, str]]:
-        with (folder / name).open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-
-    products, queries = rows("products.csv"), rows("queries.csv")
+    products, queries = read_rows(folder / "products.csv"), read_rows(folder / "queries.csv")
 
     def truth() -> Truth:
-        relevant = np.ones((len(queries), len(products)), dtype=bool)
-        for name in ("type", "color", "gender", "material"):
-            for row, query in enumerate(queries):
-                if query[name]:
-                    relevant[row] &= [
-                        query[name] in each[name]
-                        if name == "material"
-                        else query[name] == each[name]
-                        for each in products
-                    ]
+        relevant = ~lacking(queries, products).any(axis=-1)
         train = np.array([each["split"] == "train" for each in products])
         cold = np.broadcast_to(~train, relevant.shape)
         parts = {"all": np.ones_like(relevant), "products not in train": cold}

@@ -14,33 +14,39 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow as pa
+from luma_truth import lacking, read_rows
 
 from trainer import loop
 from trainer.config import Ablation, preset
 from trainer.corrections import Corrections, Csr, columns, load_corrections
 from trainer.evaluate import evaluate
 
-LUMA = """
-SELECT query_id, product_id
-FROM read_csv('{luma}/queries.csv') AS need JOIN read_csv('{luma}/products.csv') AS has
-  ON coalesce(need.type = has.type, true)
- AND coalesce(need.color = has.color, true)
- AND coalesce(need.gender = has.gender, true)
- AND (need.material IS NULL OR list_contains(string_split(has.material, '|'), need.material))
-"""
+
+def luma_pairs(luma: Path) -> pa.Table:
+    """Return Luma's relevant pairs as a table of query_id, product_id."""
+    queries, products = read_rows(luma / "queries.csv"), read_rows(luma / "products.csv")
+    query, product = np.nonzero(~lacking(queries, products).any(axis=-1))
+    return pa.table(
+        {
+            "query_id": [queries[place]["query_id"] for place in query],
+            "product_id": [products[place]["product_id"] for place in product],
+        }
+    )
 
 
 def with_all(
     connection: duckdb.DuckDBPyConnection, known: Corrections, given: argparse.Namespace
 ) -> Corrections:
     """Return corrections that hold each relevant (q, f) of the truth."""
-    relevant = LUMA.format(luma=given.luma)
     if given.truth:
         connection.execute(f"ATTACH IF NOT EXISTS '{given.truth}' AS truth (READ_ONLY)")
-        relevant = "FROM truth.relevant"
+    else:
+        connection.register("luma", luma_pairs(given.luma))
+    relevant = "truth.relevant" if given.truth else "luma"
     pairs = columns(
         connection,
-        f"SELECT DISTINCT q, f FROM ({relevant}) JOIN query_no USING (query_id) "
+        f"SELECT DISTINCT q, f FROM {relevant} JOIN query_no USING (query_id) "
         "JOIN product_no USING (product_id) ORDER BY q, f",
     )
     q, f = (np.asarray(pairs[name], dtype=np.int32) for name in ("q", "f"))

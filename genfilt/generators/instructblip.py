@@ -116,21 +116,20 @@ class InstructBlipCaptioner:
     def _generate(self, pixels: Sequence[torch.Tensor]) -> list[str]:
         import torch
 
+        model, processor = self._loaded.model, self._loaded.processor
         text = {name: ids.expand(len(pixels), -1) for name, ids in self._loaded.text.items()}
-        images = torch.stack(list(pixels)).to(self._loaded.model.device, self._loaded.model.dtype)
+        images = torch.stack(list(pixels)).to(model.device, model.dtype)
         with torch.inference_mode():
-            tokens = self._loaded.model.generate(
+            tokens = model.generate(
                 pixel_values=images,  # (B, 3, H, W)
                 **text,  # (B, L) each
                 max_new_tokens=NEW_TOKENS,
                 do_sample=False,
                 num_beams=1,
             )
-        if not self._loaded.model.language_model.config.is_encoder_decoder:
+        if not model.language_model.config.is_encoder_decoder:
             tokens = tokens[:, text["input_ids"].shape[1] :]  # decoders repeat the prompt
-        decoded: list[str] = self._loaded.processor.tokenizer.batch_decode(
-            tokens, skip_special_tokens=True
-        )
+        decoded: list[str] = processor.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return decoded
 
 

@@ -20,11 +20,11 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from genfilt.generators.base import Attributes
-from genfilt.generators.reply import FIRST_LIMIT, SCHEMA, build_prompt
-from genfilt.generators.vllm import VllmReader
-from genfilt.generators.vllm_client import request_body
-from genfilt.generators.vllm_server import VllmServer
+from genfilt.generators.llm.chat_client import request_body
+from genfilt.generators.llm.reply import FIRST_LIMIT, SCHEMA, build_prompt
+from genfilt.generators.llm.served import VllmReader
+from genfilt.generators.llm.vllm_server import VllmServer
+from genfilt.generators.protocols import Attributes
 
 GOAL = 0.95
 # The `vllm` command refuses to run under the CPU package's name; this is its `bench serve`.

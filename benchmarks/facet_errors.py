@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from luma_truth import FACETS, lacking, read_rows
 
-from trainer.candidates import Benchmark, load_benchmark
-from trainer.catalogue import Catalogue, load_catalogue
-from trainer.checkpoint import latest_stage, load_model
-from trainer.corrections import open_database
-from trainer.evaluate import encode
-from trainer.metrics import auc, auc_by_group
+from genfilt.common.statistics import auc
+from trainer.database.catalogue import Catalogue, load_catalogue
+from trainer.database.known_pairs import open_database
+from trainer.evaluation.candidates import Benchmark, load_benchmark
+from trainer.evaluation.evaluate import encode
+from trainer.evaluation.metrics import auc_by_group
+from trainer.training.checkpoint import latest_stage, load_model
 
 Bools = npt.NDArray[np.bool_]
 

@@ -29,17 +29,17 @@ import pyarrow as pa
 from filter_quality_tables import CAPTIONS, RULES, draw, tables
 from luma_truth import lacking, read_rows
 
-from genfilt.calibration.fitting import Fit
-from genfilt.calibration.reliability import curve, suggest, train_population
-from genfilt.calibration.scene import Scene, load_scene
-from genfilt.calibration.scorer import Scorer, fit_scene
-from genfilt.corpus import load_corpus
-from genfilt.embed import Embedder
-from genfilt.extract import extract_attributes
-from genfilt.features import number_features
+from genfilt.extract.titles import extract_attributes
+from genfilt.features.corpus import load_corpus
+from genfilt.features.embed import Embedder
+from genfilt.features.texts import number_features
+from genfilt.filter.calibrated.calibration_data import CalibrationData, load_calibration_data
+from genfilt.filter.calibrated.candidates import Scorer, fit_rule
+from genfilt.filter.calibrated.fit import Fit
+from genfilt.filter.calibrated.reliability import curve, suggest, train_population
 from genfilt.generators import Choice, open_captioner, open_reader
-from genfilt.ingest import Sources, ingest
-from genfilt.store import Store, now
+from genfilt.ingest.ingest import Sources, ingest
+from genfilt.store.store import Store, now
 
 Marks = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -143,7 +143,7 @@ def _ids(rows: list[dict[str, str]], name: str) -> list[str]:
 @contextmanager
 def described(catalogue: Catalogue, setting: str) -> Iterator[Store]:
     """Ingest the catalogue and describe it by the embedded generators or with given captions."""
-    from genfilt.caption import caption_pictures
+    from genfilt.extract.captions import caption_pictures
 
     folder = catalogue.folder
     with Store() as store:
@@ -165,7 +165,7 @@ def _write(store: Store, captions: dict[str, str]) -> None:
     store.connection.execute(
         "UPDATE products SET image_key = image_key || product_id WHERE image_key IS NOT NULL"
     )
-    from genfilt.ingest import NUMBER_PRODUCTS, PLACE_PRODUCTS
+    from genfilt.ingest.ingest import NUMBER_PRODUCTS, PLACE_PRODUCTS
 
     store.connection.execute(NUMBER_PRODUCTS)
     store.connection.execute(PLACE_PRODUCTS)
@@ -181,13 +181,15 @@ def _write(store: Store, captions: dict[str, str]) -> None:
     store.set_meta("captioner_prompt_key", "given")
 
 
-def scores(scene: Scene, rule: str) -> tuple[Floats, Marks, Fit | None]:  # (queries, features) each
+def scores(
+    scene: CalibrationData, rule: str
+) -> tuple[Floats, Marks, Fit | None]:  # (queries, features) each
     """Return every pair's score, and which pairs are vetoed."""
     size = (len(scene.asked), len(scene.facts))
     if rule == "paper":
         fused = scene.products.image.astype(np.float64) + scene.products.title
         return scene.queries.vectors @ fused.T / 2, np.zeros(size, dtype=bool), None
-    fit = fit_scene(scene, attributes=rule != "calibrated")
+    fit = fit_rule(scene, attributes=rule != "calibrated")
     scorer = Scorer(fit.calibration, scene, fit.unseen)
     q, f = np.divmod(np.arange(size[0] * size[1]), size[1])
     score, vetoed = scorer.scores(q, f)
@@ -202,7 +204,7 @@ def measure(
     """Return one row of figures for each rule and part of the pairs."""
     truth = catalogue.truth()
     with described(catalogue, setting) as store:
-        scene = load_scene(store, load_corpus(store, embedder), embedder)
+        scene = load_calibration_data(store, load_corpus(store, embedder), embedder)
         known = _known(store, truth)
         rows_of = _places(store, scene, truth)
     figures = []
@@ -241,7 +243,7 @@ def _known(store: Store, truth: Truth) -> Marks:
     return known
 
 
-def _places(store: Store, scene: Scene, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
+def _places(store: Store, scene: CalibrationData, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
     q = dict(store.rows("SELECT query_id, q FROM query_no"))
     f = dict(store.rows("SELECT product_id, f FROM product_no"))
     rows = {number: row for row, number in enumerate(scene.corpus.queries.numbers.tolist())}

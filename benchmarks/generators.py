@@ -19,16 +19,16 @@ import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from genfilt.generators import neighbours
-from genfilt.generators.base import Caption
-from genfilt.generators.lexicon import Lexicon
-from genfilt.generators.neighbours import Neighbours
-from genfilt.generators.vocabulary import (
+from genfilt.generators.lexicon.lexicon import Lexicon
+from genfilt.generators.neighbours import neighbours
+from genfilt.generators.neighbours.neighbours import Neighbours
+from genfilt.generators.protocols import Caption
+from genfilt.store.keys import file_key
+from genfilt.vocabulary.terms import (
     color_family,
     colors_close,
     core_word_family,
 )
-from genfilt.keys import file_key
 
 Row = dict[str, str]
 THRESHOLDS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

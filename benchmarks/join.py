@@ -79,7 +79,7 @@ def semantic_search(left: Vectors, right: Vectors, threshold: float) -> Pairs:
 
 def genfilt(left: Vectors, right: Vectors, threshold: float) -> Pairs:
     """Ours."""
-    from genfilt.join import threshold_join
+    from genfilt.join.threshold_join import threshold_join
 
     batches = list(threshold_join(left, right, threshold, device="cpu"))
     empty = (np.zeros(0, np.int64),) * 2

@@ -18,9 +18,9 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from trainer.catalogue import load_catalogue
-from trainer.corrections import load_corrections, open_database
-from trainer.mask import Masks
+from trainer.batches.mask import Masks
+from trainer.database.catalogue import load_catalogue
+from trainer.database.known_pairs import load_known_pairs, open_database
 
 SCHEMA = Path(__file__).resolve().parent.parent / "genfilt" / "schema.sql"
 
@@ -74,7 +74,7 @@ def measure(path: Path, batch: int, repeats: int) -> dict[str, float | int]:
     """Load the database and look up masks of random batches."""
     with open_database(path) as connection:
         began = time.perf_counter()
-        corrections = load_corrections(connection)
+        corrections = load_known_pairs(connection)
         loading = time.perf_counter() - began
         contents = load_catalogue(connection).contents
     masks = Masks(corrections, contents)

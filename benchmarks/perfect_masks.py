@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 from luma_truth import lacking, read_rows
 
-from trainer import loop
 from trainer.config import Ablation, preset
-from trainer.corrections import Corrections, Csr, columns, load_corrections
-from trainer.evaluate import evaluate
+from trainer.database.known_pairs import Csr, KnownPairs, columns, load_known_pairs
+from trainer.evaluation.evaluate import evaluate
+from trainer.training import loop
 
 
 def luma_pairs(luma: Path) -> pa.Table:
@@ -36,8 +36,8 @@ def luma_pairs(luma: Path) -> pa.Table:
 
 
 def with_all(
-    connection: duckdb.DuckDBPyConnection, known: Corrections, given: argparse.Namespace
-) -> Corrections:
+    connection: duckdb.DuckDBPyConnection, known: KnownPairs, given: argparse.Namespace
+) -> KnownPairs:
     """Return corrections that hold each relevant (q, f) of the truth."""
     if given.truth:
         connection.execute(f"ATTACH IF NOT EXISTS '{given.truth}' AS truth (READ_ONLY)")
@@ -56,11 +56,11 @@ def with_all(
 def train(kind: str, given: argparse.Namespace) -> dict[str, float]:
     """Train three stages with a kind of corrections and return Q->M's measures."""
 
-    def chosen(connection: duckdb.DuckDBPyConnection, *, genfilt: bool = True) -> Corrections:
-        known = load_corrections(connection, genfilt=genfilt)
+    def chosen(connection: duckdb.DuckDBPyConnection, *, genfilt: bool = True) -> KnownPairs:
+        known = load_known_pairs(connection, genfilt=genfilt)
         return with_all(connection, known, given) if kind == "perfect" else known
 
-    loop.load_corrections = chosen
+    loop.load_known_pairs = chosen
     out = given.out / kind
     without: tuple[Ablation, ...] = ("genfilt",) if kind == "without" else ()
     for stage, epochs in enumerate(given.epochs or (8, 4, 2), start=1):

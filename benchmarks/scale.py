@@ -21,7 +21,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-GENFILT = (sys.executable, "-c", "from genfilt.cli import main; main()")
+GENFILT = (sys.executable, "-c", "from genfilt.cli.app import main; main()")
 FAILED_ITEMS = 3
 FILES = ("products", "queries", "clicks", "labels")
 

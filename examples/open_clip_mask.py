@@ -22,11 +22,11 @@ from synth_shop import Held, make_shop
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainer.batches.reader import read_picture
 from trainer.config import MINILM
-from trainer.data import read_picture
+from trainer.integrations.positives import MaskedClipLoss, Positives
 from trainer.model.encoder import bert_folder
 from trainer.model.vision import SmallTower
-from trainer.positives import MaskedClipLoss, Positives
 
 SIZE, WIDTH, BATCH = 64, 64, 64
 

@@ -4,7 +4,7 @@ import sys
 
 import duckdb
 
-from trainer.export import RelevanceModel
+from trainer.serving.relevance_model import RelevanceModel
 
 model = RelevanceModel.from_pretrained("artifacts/model")  # what trainer export wrote
 shop = duckdb.connect("artifacts/genfilt.duckdb", read_only=True)

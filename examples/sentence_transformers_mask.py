@@ -27,8 +27,8 @@ from synth_shop import Held, make_shop
 from transformers import PrinterCallback
 
 from trainer.config import MINILM
+from trainer.integrations.positives import MaskedRankingLoss, Positives
 from trainer.model.encoder import bert_folder
-from trainer.positives import MaskedRankingLoss, Positives
 
 TEMPERATURE = 0.05
 LAYERS = 3  # that are trained

@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.metrics import Roc, bootstrap, weighted_mean
+from trainer.evaluation.metrics import Roc, bootstrap, weighted_mean
 
 HELD_OUT = "SELECT product_id, title, image FROM products WHERE split <> 'train' ORDER BY ALL"
 CORRECTED = """

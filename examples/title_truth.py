@@ -10,8 +10,8 @@ from pathlib import Path
 
 import duckdb
 
-from genfilt.generators.base import FIELDS
-from genfilt.synth.vocabulary import Vocabulary, Words, load_vocabulary
+from genfilt.generators.protocols import FIELDS
+from genfilt.synth.word_lists import WordLists, Words, load_word_lists
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def read_examples(folder: Path) -> list[Example]:
     with duckdb.connect(str(folder / "truth.duckdb"), read_only=True) as truth:
         names = "product_id, split, type, color, material, brand, model, told, falsified, held_out"
         rows = {row[0]: row[1:] for row in truth.sql(f"SELECT {names} FROM facets").fetchall()}
-    vocabulary = load_vocabulary()
+    vocabulary = load_word_lists()
     examples = {}
     with (folder / "products.csv").open(encoding="utf-8", newline="") as file:
         for product in csv.DictReader(file):
@@ -48,7 +48,7 @@ def says(
     model: str | None,
     told: set[str],
     falsified: bool,
-    vocabulary: Vocabulary,
+    vocabulary: WordLists,
 ) -> dict[str, str | None]:
     """Return the title's own words for each field.
 

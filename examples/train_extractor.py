@@ -27,12 +27,12 @@ from title_truth import Example, read_examples
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from genfilt.embed import Embedder
-from genfilt.errors import GenfiltError
-from genfilt.generators.base import FIELDS, Attributes
-from genfilt.generators.reply import MAX_CHARS, build_prompt
-from genfilt.generators.vllm import VllmReader
-from genfilt.generators.vllm_server import PYTHON_VARIABLE, installed_build
+from genfilt.common.errors import UserError
+from genfilt.features.embed import Embedder
+from genfilt.generators.llm.reply import MAX_CHARS, build_prompt
+from genfilt.generators.llm.served import VllmReader
+from genfilt.generators.llm.vllm_server import PYTHON_VARIABLE, installed_build
+from genfilt.generators.protocols import FIELDS, Attributes
 from genfilt.synth import synthesize
 
 # The model learned one task, so its template leaves the instructions out; the title stands last.
@@ -270,5 +270,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except GenfiltError as error:
+    except UserError as error:
         sys.exit(str(error))

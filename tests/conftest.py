@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from genfilt.embed import Embedder
+from genfilt.features.embed import Embedder
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from genfilt.ingest import Sources, ingest
-from genfilt.store import Store, now
+from genfilt.ingest.ingest import Sources, ingest
+from genfilt.store.store import Store, now
 
 GENERATOR = "hand"
 
@@ -56,7 +56,7 @@ def describe(store: Store, products: Sequence[Sequence[str | None]] = PRODUCTS) 
 
 def renumber(store: Store) -> None:
     """Number the products again after their keys were changed by hand."""
-    from genfilt.ingest import NUMBER_PRODUCTS, PLACE_PRODUCTS
+    from genfilt.ingest.ingest import NUMBER_PRODUCTS, PLACE_PRODUCTS
 
     store.connection.execute(NUMBER_PRODUCTS)
     store.connection.execute(PLACE_PRODUCTS)

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import typer.main
 
-import genfilt.cli
-import trainer.cli
+import genfilt.cli.app
+import trainer.cli.app
 
 ROOT = Path(__file__).parent.parent
-APPS = {"genfilt": genfilt.cli.app, "trainer": trainer.cli.app}
+APPS = {"genfilt": genfilt.cli.app.app, "trainer": trainer.cli.app.app}
 
 
 def commands(name: str) -> dict[str, set[str]]:

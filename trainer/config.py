@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
-from trainer.errors import UsageError
+from genfilt.common.errors import UsageError
 
 Ablation = Literal["qma", "qmf", "genfilt"]
 ABLATIONS: tuple[Ablation, ...] = ("qma", "qmf", "genfilt")

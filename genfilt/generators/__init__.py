@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from genfilt.errors import UsageError
-from genfilt.generators.base import AttributeReader, Captioner
+from genfilt.common.errors import UsageError
+from genfilt.generators.protocols import AttributeReader, Captioner
 
 if TYPE_CHECKING:
-    from genfilt.store import Store
+    from genfilt.store.store import Store
 
 
 class Llm(StrEnum):
@@ -50,14 +50,14 @@ def open_reader(store: Store, choice: Choice) -> Iterator[AttributeReader]:
 
         yield fitted_lexicon(store, refit=choice.refit)
     elif choice.kind == Llm.vllm:
-        from genfilt.generators.vllm import VllmReader
+        from genfilt.generators.llm.served import VllmReader
 
         if not (choice.model or choice.url):
             raise UsageError("--llm vllm needs --llm-url of a server or --llm-model to serve.")
         with VllmReader(choice.url, choice.model) as reader:
             yield reader
     else:
-        from genfilt.generators.vllm_offline import VllmOfflineReader
+        from genfilt.generators.llm.vllm_offline import VllmOfflineReader
 
         if not choice.model:
             raise UsageError("--llm vllm-offline needs --llm-model, a folder or hub name.")
@@ -73,7 +73,7 @@ def open_captioner(store: Store, choice: Choice) -> Iterator[Captioner]:
 
         yield fitted_neighbours(store, refit=choice.refit)
     elif choice.kind == Vlm.instructblip:
-        from genfilt.generators.instructblip import InstructBlipCaptioner
+        from genfilt.generators.vlm.instructblip import InstructBlipCaptioner
 
         if not choice.model:
             raise UsageError(
@@ -82,12 +82,12 @@ def open_captioner(store: Store, choice: Choice) -> Iterator[Captioner]:
         with InstructBlipCaptioner(choice.model) as captioner:
             yield captioner
     elif choice.kind == Vlm.lavis:
-        from genfilt.generators.lavis import LavisCaptioner
+        from genfilt.generators.vlm.lavis.lavis import LavisCaptioner
 
         with LavisCaptioner(choice.model) as lavis:
             yield lavis
     else:
-        from genfilt.generators.vllm import VllmCaptioner
+        from genfilt.generators.llm.served import VllmCaptioner
 
         if not (choice.model or choice.url):
             raise UsageError(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genfilt.errors import GenfiltError
-from genfilt.generators.lexicon import Lexicon
-from genfilt.generators.neighbours import Neighbours
-from genfilt.progress import say, track
-from genfilt.store import Store, now
+from genfilt.common.console import say, track
+from genfilt.common.errors import UserError
+from genfilt.generators.lexicon.lexicon import Lexicon
+from genfilt.generators.neighbours.neighbours import Neighbours
+from genfilt.store.store import Store, now
 
 TRAIN_TITLES = "SELECT DISTINCT title FROM products WHERE split = 'train' ORDER BY title"
 TRAIN_PICTURES = """
@@ -25,9 +25,7 @@ def fitted_lexicon(store: Store, *, refit: bool = False) -> Lexicon:
         return Lexicon.from_state(state)
     titles = [title for (title,) in store.rows(TRAIN_TITLES)]
     if not titles:
-        raise GenfiltError(
-            f"{store.path} has no train titles to learn from; ingest --products first."
-        )
+        raise UserError(f"{store.path} has no train titles to learn from; ingest --products first.")
     say(f"lexicon: learning brands from {len(titles):,} train titles")
     lexicon = Lexicon.fit(titles)
     _keep(store, lexicon.name, lexicon.state())

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import count, islice
 
 from genfilt.synth.facets import Facets, Traps
-from genfilt.synth.titles import Draft, Title, TitleWriter, draft
-from genfilt.synth.vocabulary import Vocabulary, Voice
+from genfilt.synth.generated_titles import Draft, GeneratedTitle, TitleWriter, draft
+from genfilt.synth.word_lists import Voice, WordLists
 
 HELD_OUT_STYLES = 0.5
 """Share of the val and test styles that speak in held-out words."""
@@ -34,7 +34,7 @@ class Listing:
     style: int
     split: str
     facets: Facets
-    title: Title
+    title: GeneratedTitle
     look: Look
     near_duplicate: bool
     wrong_picture: bool
@@ -53,7 +53,7 @@ def product_id(number: int) -> str:
 class ListingWriter:
     """Draws listings: equal arguments give equal listings."""
 
-    def __init__(self, vocabulary: Vocabulary, traps: Traps, seed: int) -> None:
+    def __init__(self, vocabulary: WordLists, traps: Traps, seed: int) -> None:
         self._vocabulary = vocabulary
         self._traps = traps
         self._seed = seed
@@ -149,7 +149,7 @@ class ListingWriter:
         return replace(relisted, near_duplicate=True)
 
 
-def _share(vocabulary: Vocabulary, name: str) -> float:
+def _share(vocabulary: WordLists, name: str) -> float:
     """A type's share of the catalogue: within its category each is rarer than the one before."""
     category = vocabulary.types[name].category
     shares = {

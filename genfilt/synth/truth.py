@@ -9,10 +9,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from genfilt.store import STORAGE_VERSION
+from genfilt.common.duckdb_file import STORAGE_VERSION
 from genfilt.synth.facets import Facets, Need
 from genfilt.synth.listings import Listing
-from genfilt.synth.queries import Query
+from genfilt.synth.shopper_queries import Query
 
 BATCH = 20_000
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from genfilt.generators.vllm_server import PYTHON_VARIABLE, VllmServer
+from genfilt.generators.llm.vllm_server import PYTHON_VARIABLE, VllmServer
 from tests.models.environments import LAVIS, VLLM_PYTHON
 from tests.models.small_models import save_llama
 

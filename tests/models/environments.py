@@ -36,7 +36,7 @@ def build_vllm() -> None:
 
 def build_lavis() -> None:
     """Build .venvs/lavis as `genfilt setup lavis` does."""
-    from genfilt.generators.lavis_setup import setup_lavis
+    from genfilt.generators.vlm.lavis.lavis_setup import setup_lavis
 
     setup_lavis(LAVIS)
 

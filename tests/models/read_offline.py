@@ -13,7 +13,7 @@ from pathlib import Path
 
 def main() -> None:
     sys.path.insert(0, str(Path(__file__).parents[2]))
-    from genfilt.generators.vllm_offline import VllmOfflineReader
+    from genfilt.generators.llm.vllm_offline import VllmOfflineReader
 
     model, titles, results = sys.argv[1:]
     with VllmOfflineReader(model) as reader:

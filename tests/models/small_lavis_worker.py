@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-WORKER = Path(__file__).parents[2] / "genfilt" / "generators" / "lavis_worker.py"
+WORKER = Path(__file__).parents[2] / "genfilt" / "generators" / "vlm" / "lavis" / "lavis_worker.py"
 
 
 def load_worker():

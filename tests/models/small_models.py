@@ -38,7 +38,7 @@ def save_llama(folder: Path) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from genfilt.generators.reply import build_prompt
+    from genfilt.generators.llm.reply import build_prompt
 
     tokenizer = save_tokenizer(folder, [build_prompt(f"Größe {n} coat 不锈钢") for n in range(40)])
     torch.manual_seed(0)

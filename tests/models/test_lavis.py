@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from genfilt.errors import GenfiltError
-from genfilt.generators.base import Caption, Failure
-from genfilt.generators.lavis import LavisCaptioner
+from genfilt.common.errors import UserError
+from genfilt.generators.protocols import Caption, Failure
+from genfilt.generators.vlm.lavis.lavis import LavisCaptioner
 from tests.models.conftest import HERE
 from tests.models.environments import LAVIS
 
@@ -62,5 +62,5 @@ def test_a_batch_says_what_single_pictures_say(
 
 
 def test_a_model_that_lavis_does_not_know_is_named(pictures: dict[str, Path]) -> None:
-    with pytest.raises(GenfiltError, match=r"LAVIS cannot load the model"):
+    with pytest.raises(UserError, match=r"LAVIS cannot load the model"):
         next(LavisCaptioner("blip9:nonsense", environment=LAVIS).describe(pictures))

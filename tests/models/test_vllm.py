@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from genfilt.errors import GenfiltError
-from genfilt.extract import extract_attributes
-from genfilt.generators.base import FIELDS, Attributes, Failure
-from genfilt.generators.reply import PATTERN
-from genfilt.generators.vllm import VllmReader
-from genfilt.generators.vllm_server import VllmServer
-from genfilt.keys import text_key
-from genfilt.store import Store
+from genfilt.common.errors import UserError
+from genfilt.extract.titles import extract_attributes
+from genfilt.generators.llm.reply import PATTERN
+from genfilt.generators.llm.served import VllmReader
+from genfilt.generators.llm.vllm_server import VllmServer
+from genfilt.generators.protocols import FIELDS, Attributes, Failure
+from genfilt.store.keys import text_key
+from genfilt.store.store import Store
 from tests.models.conftest import HERE, run
 from tests.models.environments import VLLM_PYTHON
 
@@ -98,7 +98,7 @@ def test_a_server_killed_in_mid_run_loses_and_doubles_nothing(llama: Path, tmp_p
         with VllmReader(model=str(llama)) as reader:
             killer = threading.Thread(target=_kill_after, args=(reader, 40))
             killer.start()
-            with pytest.raises(GenfiltError, match=r"(?s)vLLM server .* ended .*last words"):
+            with pytest.raises(UserError, match=r"(?s)vLLM server .* ended .*last words"):
                 extract_attributes(store, reader)
             killer.join()
         kept = _count(store)
@@ -125,5 +125,5 @@ def _count(store: Store) -> int:
 
 def test_a_model_that_cannot_be_served_shows_the_servers_own_words(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "nonsense"}')
-    with pytest.raises(GenfiltError, match=r"(?s)ended with code .*nonsense"):
+    with pytest.raises(UserError, match=r"(?s)ended with code .*nonsense"):
         VllmReader(model=str(tmp_path)).read(TITLES)

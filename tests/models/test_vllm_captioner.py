@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from genfilt.generators.base import Caption, Failure
-from genfilt.generators.vllm import VllmCaptioner
+from genfilt.generators.llm.served import VllmCaptioner
+from genfilt.generators.protocols import Caption, Failure
 from tests.models.small_blip2 import save_blip2
 
 pytestmark = pytest.mark.models

@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 from PIL import Image, ImageDraw
 
-SCHEMA = Path(__file__).parents[2] / "genfilt" / "schema.sql"
+SCHEMA = Path(__file__).parents[2] / "genfilt" / "store" / "schema.sql"
 COLORS = ("red", "green", "blue", "yellow")
 SHAPES = ("ring", "bar", "cross")
 FILL = {

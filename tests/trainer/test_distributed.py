@@ -12,8 +12,8 @@ import torch
 import torch.multiprocessing as spawning
 from torch import Tensor
 
-from tests.trainer.batches import inputs, objective_of
 from tests.trainer.shop import toy_shop
+from tests.trainer.small_batches import inputs, objective_of
 from trainer.distributed import first_row, gather, mean_of_all, total
 
 PLACES = np.array([0, 3, 5, 6, 9, 14, 20])  # 4 rows for one process, 3 for the other
@@ -40,7 +40,7 @@ def join(rank: int, port: int) -> None:
 def step(db: Path, places: np.ndarray) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Losses and gradients of a batch in stage 3, through what accelerate makes of the module."""
     from trainer.config import preset
-    from trainer.loop import make_accelerator
+    from trainer.training.loop import make_accelerator
 
     accelerator = make_accelerator(preset("tiny", 3))
     objective, source = objective_of(db, 3)

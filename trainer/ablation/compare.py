@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from genfilt.common.arrays import Floats
+from genfilt.common.statistics import Roc, weighted_mean
 from trainer.ablation.scores import Scores
-from trainer.candidates import Benchmark
-from trainer.evaluate import score_lists
-from trainer.metrics import Floats, Roc, recall_at, weighted_mean
+from trainer.evaluation.candidates import Benchmark
+from trainer.evaluation.evaluate import score_lists
+from trainer.evaluation.metrics import recall_at
 
 SAMPLES = 1000
 LEVEL = 0.05
@@ -47,7 +49,7 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedRun:
     """One model's scores of one measure on one unit, with what they are measured on.
 
     `group` names the benchmark: units of one database draw the same queries.
@@ -99,7 +101,7 @@ class Difference:
 
 
 def difference(
-    first: Sequence[Judged], second: Sequence[Judged], k: int | None = None
+    first: Sequence[JudgedRun], second: Sequence[JudgedRun], k: int | None = None
 ) -> Difference | None:
     """Compare two models unit by unit, on AUC, or on Recall@k where k is given.
 

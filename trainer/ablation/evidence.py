@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from trainer.ablation.compare import Difference, Judged, Mean, difference
+from genfilt.common.console import say
+from genfilt.common.errors import UserError
+from trainer.ablation.compare import Difference, JudgedRun, Mean, difference
 from trainer.ablation.plan import FULL, METRICS, Unit, units_in
 from trainer.ablation.runs import ATTACKED
 from trainer.ablation.scores import Scores
-from trainer.candidates import Benchmark, load_benchmark
-from trainer.corrections import open_database
-from trainer.errors import TrainerError
-from trainer.progress import remark
+from trainer.database.known_pairs import open_database
+from trainer.evaluation.candidates import Benchmark, load_benchmark
 
 
 @dataclass(frozen=True)
-class Population:
+class RunGroup:
     """Units that are reported together, each with the same finished models."""
 
     name: str
@@ -53,10 +53,10 @@ class Population:
         """Return the mean over runs of "auc" or "recall@k"; None where the model lacks it."""
         return Mean.of([one.get(measure, {}).get(figure) for one in self.metrics(key)])
 
-    def judged(self, key: str, measure: str) -> list[Judged]:
+    def judged(self, key: str, measure: str) -> list[JudgedRun]:
         """Return each unit's scores of a model."""
         return [
-            Judged(
+            JudgedRun(
                 Scores.load(unit.run(key)),
                 measure,
                 self.benchmarks[unit.db],
@@ -118,20 +118,20 @@ def read_benchmark(db: Path, split: str) -> Benchmark:
         return load_benchmark(connection, db.parent / "candidates", split)
 
 
-def populations(out: Path) -> list[Population]:
+def populations(out: Path) -> list[RunGroup]:
     """Return what OUT holds by population, of units in which a run is finished.
 
     Raises:
-        TrainerError: OUT holds no finished run.
+        UserError: OUT holds no finished run.
     """
     found: dict[str, list[Unit]] = {}
     for unit in units_in(out):
         if any(unit.folder.glob(f"*/{METRICS}")):
             found.setdefault(unit.population, []).append(unit)
     if not found:
-        raise TrainerError(f"{out} holds no finished run; run trainer ablate --out {out}.")
+        raise UserError(f"{out} holds no finished run; run trainer ablate --out {out}.")
     return [
-        Population(name, units, _split(units[0]))
+        RunGroup(name, units, _split(units[0]))
         for name, units in ((name, _complete(units)) for name, units in found.items())
     ]
 
@@ -143,7 +143,7 @@ def _complete(units: list[Unit]) -> list[Unit]:
     kept = [unit for unit, has in zip(units, models, strict=True) if has >= furthest]
     for unit in units:
         if unit not in kept:
-            remark(f"{unit.folder} is not finished and is left out of the report.")
+            say(f"{unit.folder} is not finished and is left out of the report.")
     return kept
 
 

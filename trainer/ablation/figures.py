@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.ablation.evidence import Population
+from genfilt.common.arrays import Floats
+from trainer.ablation.evidence import RunGroup
 from trainer.ablation.plan import FULL
 from trainer.ablation.runs import VECTORS
-from trainer.metrics import Floats, precision_recall
-from trainer.plots import COLORS, DASHES, save
+from trainer.evaluation.metrics import precision_recall
+from trainer.evaluation.plots import COLORS, DASHES, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +30,7 @@ KINDS = (
 STAGES = {1: "stage 1: title and picture", 2: "stage 2: clicks", 3: "stage 3: labels"}
 
 
-def draw_all(population: Population, folder: Path) -> dict[str, Path]:
+def draw_all(population: RunGroup, folder: Path) -> dict[str, Path]:
     """Draw a population's figures into folder; return each PNG by the figure's name."""
     stem = folder / population.name
     scores = {name: (FULL, name) for name in ("Q->M", "Q->T", "Q->I", "Q->T+Q->I")}
@@ -43,7 +44,7 @@ def draw_all(population: Population, folder: Path) -> dict[str, Path]:
     return made
 
 
-def _models(population: Population) -> dict[str, tuple[str, str]]:
+def _models(population: RunGroup) -> dict[str, tuple[str, str]]:
     found = {}
     for key in population.keys:
         if key in SHOWN:
@@ -53,7 +54,7 @@ def _models(population: Population) -> dict[str, tuple[str, str]]:
     return found
 
 
-def mean_curve(population: Population, key: str, measure: str) -> Floats:
+def mean_curve(population: RunGroup, key: str, measure: str) -> Floats:
     """Return precision (201,) at evenly spaced recalls, averaged over runs.
 
     At a recall that no threshold meets, the precision is that of the next larger one: what must
@@ -70,9 +71,7 @@ def mean_curve(population: Population, key: str, measure: str) -> Floats:
     return mean
 
 
-def _precision_recall(
-    population: Population, lines: dict[str, tuple[str, str]], stem: Path
-) -> Path:
+def _precision_recall(population: RunGroup, lines: dict[str, tuple[str, str]], stem: Path) -> Path:
     figure, axes = _figure((7.6, 4.2))
     for place, (name, (key, measure)) in enumerate(lines.items()):
         style = {"color": COLORS[place - 1], "linestyle": DASHES[place - 1], "linewidth": 2}
@@ -89,7 +88,7 @@ def _precision_recall(
     return save(figure, stem)[1]
 
 
-def _embedding(population: Population, stem: Path) -> Path:
+def _embedding(population: RunGroup, stem: Path) -> Path:
     """Draw one query's products, as seen by the model with GenFilt and by the one without.
 
     To the right is the score itself, Q.M. Upwards is the part of M that stands at right angles to
@@ -138,7 +137,7 @@ def project(query: Floats, products: Floats) -> tuple[Floats, Floats]:
     return along, across * (1.0 if across[np.argmax(np.abs(across))] > 0 else -1.0)
 
 
-def _training(population: Population, stem: Path) -> Path:
+def _training(population: RunGroup, stem: Path) -> Path:
     stages = [stage for stage in STAGES if population.curves(FULL, stage)]
     figure, panels = _figure((3.4 * max(len(stages), 1) + 1.6, 3.4), columns=max(len(stages), 1))
     names: dict[str, int] = {}

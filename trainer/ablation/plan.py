@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainer.baselines.base import Baseline
+from genfilt.common.errors import UsageError
+from trainer.baselines.baseline import Baseline
 from trainer.baselines.blip2 import Blip2
 from trainer.baselines.clip import Clip
 from trainer.baselines.cross_encoder import CrossEncoder
-from trainer.baselines.words import Bm25, SentenceEmbeddings
+from trainer.baselines.text_baselines import Bm25, SentenceEmbeddings
 from trainer.config import Ablation, FitConfig, preset
-from trainer.errors import UsageError
 
 FULL = "full"
 METRICS = "measured.json"  # not metrics.json, which `trainer evaluate` writes into a run
@@ -39,7 +39,7 @@ VARIANTS = (
 
 
 @dataclass(frozen=True)
-class Settings:
+class AblationSettings:
     """What decides a run beside its database and seed.
 
     Raises:
@@ -128,7 +128,7 @@ def units_in(out: Path) -> Iterator[Unit]:
             yield Unit(folder, db, int(folder.name.removeprefix("seed-")))
 
 
-def claim(out: Path, db: Path, settings: Settings, content: dict[str, Any]) -> Path:
+def claim(out: Path, db: Path, settings: AblationSettings, content: dict[str, Any]) -> Path:
     """Return the database's folder under OUT, kept to one content and one kind of settings.
 
     Raises:

@@ -14,19 +14,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainer import checkpoint
-from trainer.ablation.database import content_of, stages_of
-from trainer.ablation.plan import FULL, METRICS, VARIANTS, Settings, Unit, Variant, claim
-from trainer.ablation.pool import side_by_side
+from genfilt.common.console import say, track
+from trainer.ablation.database_content import content_of, stages_of
+from trainer.ablation.plan import FULL, METRICS, VARIANTS, AblationSettings, Unit, Variant, claim
+from trainer.ablation.run_pool import side_by_side
 from trainer.ablation.scores import Scores
-from trainer.baselines.base import Baseline, Material, train_rows
-from trainer.candidates import Benchmark, load_benchmark
-from trainer.catalogue import Catalogue, Rows, load_catalogue
-from trainer.corrections import open_database
-from trainer.evaluate import Encoded, Scorer, describe, encode, image_weights, measure
-from trainer.loop import fit
-from trainer.progress import progress, remark
-from trainer.stages import parts_of
+from trainer.baselines.baseline import Baseline, Material, train_rows
+from trainer.database.catalogue import Catalogue, Rows, load_catalogue
+from trainer.database.known_pairs import open_database
+from trainer.evaluation.candidates import Benchmark, load_benchmark
+from trainer.evaluation.evaluate import (
+    EncodedBenchmark,
+    Scorer,
+    describe,
+    encode,
+    image_weights,
+    measure,
+)
+from trainer.losses.objective import parts_of
+from trainer.training import checkpoint
+from trainer.training.loop import fit
 
 VECTORS, ATTACKED = "vectors.npz", "attacked"
 UNTRAINED = ("bm25", "sentence-embeddings")
@@ -36,7 +43,7 @@ def run_all(
     databases: Sequence[Path],
     seeds: Sequence[int],
     out: Path,
-    settings: Settings,
+    settings: AblationSettings,
     attacks: Sequence[Path] = (),
     jobs: int = 1,
 ) -> int:
@@ -55,7 +62,7 @@ def run_all(
         How many runs were done.
 
     Raises:
-        TrainerError: a database cannot be read, has nothing to train or measure on, or OUT holds
+        UserError: a database cannot be read, has nothing to train or measure on, or OUT holds
             other runs.
     """
     units = []
@@ -65,23 +72,23 @@ def run_all(
         units += [Unit(folder / f"seed-{seed}", db, seed) for seed in seeds]
     before, total = _missing(units, settings), len(units) * len(_keys(settings))
     if before < total:
-        remark(f"{total - before} of {total} runs are finished already.")
+        say(f"{total - before} of {total} runs are finished already.")
     run = partial(run_unit, settings=settings, attacks=attacks)
-    with progress("runs", total, total - before) as report:
+    with track("runs", total, done=total - before) as advance:
         left = before
         for _ in side_by_side(run, units, jobs) if jobs > 1 else _one_by_one(run, units):
             now = _missing(units, settings)
             if now < left:
+                advance(left - now)
                 left = now
-                report(total - left, {})
     return before
 
 
-def _keys(settings: Settings) -> list[str]:
+def _keys(settings: AblationSettings) -> list[str]:
     return [variant.key for variant in VARIANTS] + list(settings.compared())
 
 
-def _missing(units: Sequence[Unit], settings: Settings) -> int:
+def _missing(units: Sequence[Unit], settings: AblationSettings) -> int:
     return sum(not unit.is_done(key) for unit in units for key in _keys(settings))
 
 
@@ -90,7 +97,7 @@ def _one_by_one(run: Callable[[Unit], Iterator[None]], units: Sequence[Unit]) ->
         yield from run(unit)
 
 
-def run_unit(unit: Unit, settings: Settings, attacks: Sequence[Path]) -> Iterator[None]:
+def run_unit(unit: Unit, settings: AblationSettings, attacks: Sequence[Path]) -> Iterator[None]:
     """Run what is missing of a unit, and yield after each run."""
     bench: Bench | None = None
     for key in _keys(settings):
@@ -124,8 +131,8 @@ class Bench:
         return Material(self.catalogue, self.benchmark, self.train, seed)
 
 
-def _run(unit: Unit, key: str, bench: Bench, settings: Settings) -> None:
-    remark(f"{unit.folder.parent.name}, seed {unit.seed}: {key}")
+def _run(unit: Unit, key: str, bench: Bench, settings: AblationSettings) -> None:
+    say(f"{unit.folder.parent.name}, seed {unit.seed}: {key}")
     began = time.monotonic()
     baselines = settings.compared()
     if key in baselines:
@@ -144,7 +151,7 @@ def _write(folder: Path, metrics: dict[str, Any]) -> None:
     part.replace(folder / METRICS)
 
 
-def _train(unit: Unit, variant: Variant, settings: Settings) -> None:
+def _train(unit: Unit, variant: Variant, settings: AblationSettings) -> None:
     run = unit.run(variant.key)
     for stage in stages_of(unit.db):
         if stage == 1 and variant.key != FULL and shares_first_stage(variant, unit.db):
@@ -174,10 +181,10 @@ def _take_first_stage(unit: Unit, run: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, part)
     part.rename(target)
-    remark(f"Stage 1 is that of {unit.run(FULL)}: nothing in it is left out.")
+    say(f"Stage 1 is that of {unit.run(FULL)}: nothing in it is left out.")
 
 
-def _encoded(run: Path, bench: Bench) -> Encoded:
+def _encoded(run: Path, bench: Bench) -> EncodedBenchmark:
     model = checkpoint.load_model(checkpoint.latest_stage(run))
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     return encode(model, bench.catalogue, bench.benchmark)
@@ -216,7 +223,7 @@ def shown_query(benchmark: Benchmark) -> int:
     return int(queries[np.argmax(lists)]) if len(queries) else int(benchmark.query[0])
 
 
-def _keep_vectors(encoded: Encoded, benchmark: Benchmark, run: Path) -> None:
+def _keep_vectors(encoded: EncodedBenchmark, benchmark: Benchmark, run: Path) -> None:
     q = shown_query(benchmark)
     listed = benchmark.candidates[benchmark.candidate_query == q]
     labelled = benchmark.product[benchmark.query == q]
@@ -230,7 +237,7 @@ def _keep_vectors(encoded: Encoded, benchmark: Benchmark, run: Path) -> None:
     np.savez_compressed(run / VECTORS, q=q, query=query, fused=fused, kinds=kinds)
 
 
-def _measure_under_attack(unit: Unit, settings: Settings, attacks: Sequence[Path]) -> None:
+def _measure_under_attack(unit: Unit, settings: AblationSettings, attacks: Sequence[Path]) -> None:
     compared = settings.compared()
     for db in attacks:
         bench: Bench | None = None

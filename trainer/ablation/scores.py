@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.baselines.base import pairs_of, tabulated
-from trainer.candidates import Benchmark
-from trainer.corrections import Integers
-from trainer.evaluate import Scorer
-from trainer.metrics import Floats
+from genfilt.common.arrays import Floats
+from trainer.baselines.baseline import pairs_of, tabulated
+from trainer.database.known_pairs import Integers
+from trainer.evaluation.candidates import Benchmark
+from trainer.evaluation.evaluate import Scorer
 
 FILE = "scores.npz"
 WIDEST = ("Q->M", "Q->T+Q->I", "Q->T")  # the measure that reads the most of a product, first

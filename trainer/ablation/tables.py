@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from trainer.ablation.compare import Difference, Mean
-from trainer.ablation.database import found_by_category, said_by_generators
-from trainer.ablation.evidence import Population
+from trainer.ablation.database_content import found_by_category, said_by_generators
+from trainer.ablation.evidence import RunGroup
 from trainer.ablation.plan import FULL
-from trainer.evaluate import CUTS
+from trainer.evaluation.evaluate import CUTS
 
 FIGURES = ("auc", *(f"recall@{k}" for k in CUTS))
 HEADS = ("AUC", *(f"Recall@{k}" for k in CUTS))
@@ -28,7 +28,7 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
 
 
-def all_models(population: Population) -> list[str]:
+def all_models(population: RunGroup) -> list[str]:
     """Return Table 2: every model on Q->T, Q->I and Q->M."""
     lines: list[str] = []
     for measure in ("Q->T", "Q->I", "Q->M"):
@@ -42,12 +42,12 @@ def all_models(population: Population) -> list[str]:
     return lines
 
 
-def _chance(population: Population) -> list[Mean | None]:
+def _chance(population: RunGroup) -> list[Mean | None]:
     found = [one["candidates"] for one in population.metrics(FULL)]
     return [Mean.of([one[f"random_recall@{k}"] for one in found]) for k in CUTS]
 
 
-def sum_of_scores(population: Population) -> list[str]:
+def sum_of_scores(population: RunGroup) -> list[str]:
     """Return Table 3: the sum of both scores against the score of the fused product."""
     rows = [
         [name, *(population.mean(FULL, measure, figure) for figure in FIGURES)]
@@ -56,7 +56,7 @@ def sum_of_scores(population: Population) -> list[str]:
     return table(["Query-LIFE", *HEADS], rows)
 
 
-def claims(population: Population) -> list[str]:
+def claims(population: RunGroup) -> list[str]:
     """Return the paper's claims, each as a paired comparison, and what can be said of it."""
     compared = [
         (f"Q->M above {measure}", (FULL, "Q->M"), (FULL, measure))
@@ -88,7 +88,7 @@ def _difference(found: Difference | None) -> list[Any]:
     ]
 
 
-def image_weights(population: Population) -> list[str]:
+def image_weights(population: RunGroup) -> list[str]:
     """Return Table 6: the picture's weight in M by category, with and without QMF."""
     with_it = population.image_weights(FULL)
     both = "without-qmf" in population.keys
@@ -97,14 +97,14 @@ def image_weights(population: Population) -> list[str]:
     return table(["category", "with QMF", "without QMF"], rows)
 
 
-def generators(population: Population) -> list[str]:
+def generators(population: RunGroup) -> list[str]:
     """Return Table 7: a sample of titles, what was read in them, and how pictures are described."""
     rows = said_by_generators(population.units[0].db)
     heads = ["title", "attributes", "caption"]
     return table(heads, [[row[head] for head in heads] for row in rows])
 
 
-def corrections(population: Population) -> list[str]:
+def corrections(population: RunGroup) -> list[str]:
     """Return GenFilt's precision and recall by category, on judged pairs of the split."""
     total: dict[str | None, list[int]] = {}
     names = ("pairs", "relevant", "found", "right_ones")
@@ -141,7 +141,7 @@ def _share(part: int, whole: int) -> str | None:
     return f"{part / whole:.3f} ({ends.low:.3f} to {ends.high:.3f})"
 
 
-def under_attack(population: Population) -> list[str]:
+def under_attack(population: RunGroup) -> list[str]:
     """Return AUC on the catalogue and on attacked ones, with the picture and without."""
     rows = []
     for key in population.keys:

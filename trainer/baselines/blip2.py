@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.baselines.base import SCRATCH, Material, device
-from trainer.baselines.pictures import SMALL_SIDE, named_pictures, small_pictures
+from genfilt.common.errors import UserError
+from trainer.baselines.baseline import SCRATCH, Material, device
+from trainer.baselines.pixels import SMALL_SIDE, named_pictures, small_pictures
 from trainer.baselines.towers import TowerScores, align, refine
 from trainer.config import ModelConfig
-from trainer.errors import TrainerError
-from trainer.evaluate import Scorer
+from trainer.evaluation.evaluate import Scorer
 from trainer.model.encoder import load_tokenizer, load_whole
 
 LENGTH = 48
@@ -54,7 +54,7 @@ class Blip2:
         """Return Q->T, Q->I, their sum, and Q->M.
 
         Raises:
-            TrainerError: the model cannot be read whole.
+            UserError: the model cannot be read whole.
         """
         torch.manual_seed(material.seed)
         towers = (_small() if self.model is None else _named(self.model)).to(device())
@@ -107,7 +107,7 @@ def _named(name: str) -> Blip2Towers:
         tokenizer = AutoTokenizer.from_pretrained(name)
         return Blip2Towers(model, tokenizer, named_pictures(name), frozen=True)
     except (OSError, ValueError, KeyError) as fault:
-        raise TrainerError(
+        raise UserError(
             f"No BLIP-2 can be read from '{name}' ({str(fault).splitlines()[0]}); leave --blip2 "
             "out for a small one from scratch, or give the folder or hub name of a "
             "Blip2ForImageTextRetrieval."

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.baselines.base import SCRATCH, Material, device
-from trainer.baselines.pictures import SMALL_SIDE, named_pictures, small_pictures
+from genfilt.common.errors import UserError
+from trainer.baselines.baseline import SCRATCH, Material, device
+from trainer.baselines.pixels import SMALL_SIDE, named_pictures, small_pictures
 from trainer.baselines.towers import TowerScores, align
 from trainer.config import ModelConfig
-from trainer.errors import TrainerError
-from trainer.evaluate import Scorer
+from trainer.evaluation.evaluate import Scorer
 from trainer.model.encoder import load_tokenizer, load_whole
 
 
@@ -39,7 +39,7 @@ class Clip:
         """Return Q->T, Q->I and their sum; CLIP has no M.
 
         Raises:
-            TrainerError: the model cannot be read whole.
+            UserError: the model cannot be read whole.
         """
         torch.manual_seed(material.seed)
         towers = (_small() if self.model is None else _named(self.model)).to(device())
@@ -79,7 +79,7 @@ def _named(name: str) -> ClipTowers:
             raise ValueError(f"{len(missing)} weights are missing, {missing[0]} first")
         return ClipTowers(model, AutoTokenizer.from_pretrained(name), named_pictures(name))
     except (OSError, ValueError, KeyError) as fault:
-        raise TrainerError(
+        raise UserError(
             f"No CLIP can be read from '{name}' ({str(fault).splitlines()[0]}); leave --clip "
             "out for a small one from scratch, or give the folder or hub name of a CLIPModel."
         ) from fault

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.baselines.base import (
+from genfilt.common.arrays import Floats
+from genfilt.common.console import track
+from trainer.baselines.baseline import (
     SCRATCH,
     Material,
     by_text,
@@ -17,10 +19,8 @@ from trainer.baselines.base import (
     with_negatives,
 )
 from trainer.config import ModelConfig
-from trainer.evaluate import Scorer
-from trainer.metrics import Floats
+from trainer.evaluation.evaluate import Scorer
 from trainer.model.encoder import load_bert, load_tokenizer
-from trainer.progress import progress
 
 BATCH, SCORED = 32, 256
 LENGTH = 48  # tokens of query and title together
@@ -50,7 +50,7 @@ class CrossEncoder:
         """Return Q->T of the model that the train rows gave.
 
         Raises:
-            TrainerError: its BERT cannot be read whole.
+            UserError: its BERT cannot be read whole.
         """
         torch.manual_seed(material.seed)
         reader = _Reader(self.model).to(device())
@@ -69,9 +69,9 @@ class CrossEncoder:
         steps = self.epochs * -(-len(rows) // BATCH)
         schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, steps)
         reader.train()
-        with progress(self.name, steps) as report:
+        with track(self.name, steps) as advance:
             batches = shuffled(len(rows), BATCH, self.epochs, material.seed)
-            for step, places in enumerate(batches):
+            for places in batches:
                 part = rows.at(places)
                 logits = reader(
                     catalogue.texts(catalogue.queries, part.query),
@@ -84,7 +84,7 @@ class CrossEncoder:
                 nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
                 optimizer.step()
                 schedule.step()
-                report(step + 1, {"loss": loss.item()})
+                advance(1, {"loss": loss.item()})
         reader.eval()
 
 
@@ -112,8 +112,8 @@ class _Reader(nn.Module):
     @torch.inference_mode()
     def scores(self, queries: list[str], titles: list[str]) -> Iterator[Floats]:
         """Yield the scores of the pairs, batch by batch."""
-        with progress("BERT cross encoder, pairs", len(queries)) as report:
+        with track("BERT cross encoder, pairs", len(queries)) as advance:
             for start in range(0, len(queries), SCORED):
                 part = slice(start, start + SCORED)
                 yield self(queries[part], titles[part]).double().cpu().numpy()
-                report(min(start + SCORED, len(queries)), {})
+                advance(len(queries[part]))

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.baselines.base import Material, device, tabulated, with_negatives
-from trainer.catalogue import Catalogue, Rows
-from trainer.corrections import Integers
-from trainer.data import Batch, BatchReader, Plan, loader
-from trainer.errors import TrainerError
-from trainer.evaluate import Scorer
-from trainer.export import picture_reader
+from genfilt.common.arrays import Floats
+from genfilt.common.console import track
+from genfilt.common.errors import UserError
+from trainer.baselines.baseline import Material, device, tabulated, with_negatives
+from trainer.batches.reader import Batch, BatchPlan, BatchReader, loader
+from trainer.database.catalogue import Catalogue, Rows
+from trainer.database.known_pairs import Integers
+from trainer.evaluation.evaluate import Scorer
 from trainer.losses.contrastive import image_text_contrastive
-from trainer.metrics import Floats
-from trainer.progress import progress
+from trainer.serving.relevance_model import picture_reader
 
 BATCH, SCORED = 32, 256
 
@@ -86,13 +86,13 @@ class TowerScores:
             [len(q) + len(t) for q, t in zip(left, right, strict=True)], kind="stable"
         )
         scores = np.empty(len(order))
-        with torch.inference_mode(), progress("query with title, pairs", len(order)) as report:
+        with torch.inference_mode(), track("query with title, pairs", len(order)) as advance:
             for part in _slices(len(order)):
                 at = order[part]
                 texts = self.towers.texts([joined(left[n], right[n]) for n in at])
                 found = similarity(texts, self.image[torch.from_numpy(rows[at])])
                 scores[at] = found.double().cpu().numpy()
-                report(part.stop, {})
+                advance(len(at))
         return tabulated(queries, products, scores)
 
     def _pair_scores(self, part: slice) -> tuple[Floats, Floats]:
@@ -114,7 +114,7 @@ class TowerScores:
             for path in catalogue.images.take(products[part]).to_pylist():
                 try:
                     pixels.append(read(path))
-                except TrainerError:  # as in every evaluation: seen as a white one
+                except UserError:  # as in every evaluation: seen as a white one
                     pixels.append(read(None))
             yield torch.stack(pixels).to(device())
 
@@ -178,11 +178,11 @@ def _train(
     trained = [weight for weight in towers.parameters() if weight.requires_grad]
     groups = [{"params": trained, "lr": rate}, {"params": more, "lr": 1e-2}]
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
-    plan = Plan(len(rows), BATCH, epochs, material.seed)
+    plan = BatchPlan(len(rows), BATCH, epochs, material.seed)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, plan.batches)
     reader = BatchReader(rows, material.catalogue.images, towers.transform, seed=None)
     towers.train()
-    with progress(type(towers).__name__, plan.batches) as report:
+    with track(type(towers).__name__, plan.batches) as advance:
         for batch in loader(reader, plan, 0, workers=0):
             if len(batch.products) == 0:
                 continue
@@ -192,7 +192,7 @@ def _train(
             nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             schedule.step()
-            report(batch.number + 1, {"loss": value.item()})
+            advance(1, {"loss": value.item()})
 
 
 def _slices(count: int, size: int = SCORED) -> Iterator[slice]:

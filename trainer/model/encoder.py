@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genfilt.common.errors import UserError
 from trainer.config import MINILM, ModelConfig
-from trainer.errors import TrainerError
-from trainer.model.packed import Layout, attend
+from trainer.model.packed import PackedLayout, attend
 
 if TYPE_CHECKING:
     from transformers import BertConfig, BertModel, PreTrainedTokenizerBase
@@ -55,7 +55,7 @@ class CrossAttention(nn.Module):
                 nn.init.eye_(layer.weight).mul_(scale)
                 nn.init.zeros_(layer.bias)
 
-    def forward(self, states: Tensor, layout: Layout, memory: Memory) -> Tensor:
+    def forward(self, states: Tensor, layout: PackedLayout, memory: Memory) -> Tensor:
         """Return states (N, H), laid out in rows, with each row's memory read."""
         key, value, mask = self.key(memory.states), self.value(memory.states), memory.mask
         if memory.of is not None:
@@ -86,17 +86,17 @@ class ModalEncoder(nn.Module):
 
     def text(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Return BERT's last hidden states (B, L, H) of ids (B, L) under mask (B, L), else 0."""
-        layout = Layout.of(mask)
+        layout = PackedLayout.of(mask)
         return layout.pad(self._run(self._embedded(ids, layout), layout))
 
     def image(self, patches: Tensor) -> Tensor:
         """Return the states (B, P, H) of patches (B, P, H), all of them real."""
-        layout = Layout(patches.shape[0], patches.shape[1])
+        layout = PackedLayout(patches.shape[0], patches.shape[1])
         return layout.pad(self._run(layout.pack(patches), layout))
 
     def fused(self, ids: Tensor, mask: Tensor, memory: Memory) -> Tensor:
         """Return states (B, L, H) of a text that reads its memory in every layer."""
-        layout = Layout.of(mask)
+        layout = PackedLayout.of(mask)
         return layout.pad(self._run(self._embedded(ids, layout), layout, memory))
 
     def fused_first(self, ids: Tensor, mask: Tensor, memory: Memory) -> Tensor:
@@ -104,17 +104,22 @@ class ModalEncoder(nn.Module):
 
         Every row of the mask (B, L) begins with a real token.
         """
-        layout = Layout.of(mask)
+        layout = PackedLayout.of(mask)
         return self._run(self._embedded(ids, layout), layout, memory, first=True)
 
-    def _embedded(self, ids: Tensor, layout: Layout) -> Tensor:
+    def _embedded(self, ids: Tensor, layout: PackedLayout) -> Tensor:
         assert layout.positions is not None
         packed, positions = layout.pack(ids)[None], layout.positions[None]
         states: Tensor = self.embeddings(input_ids=packed, position_ids=positions)[0]
         return states
 
     def _run(
-        self, hidden: Tensor, layout: Layout, memory: Memory | None = None, *, first: bool = False
+        self,
+        hidden: Tensor,
+        layout: PackedLayout,
+        memory: Memory | None = None,
+        *,
+        first: bool = False,
     ) -> Tensor:
         """Run all layers over hidden (N, H); with `first` return each row's first state (B, H)."""
         layer: Any
@@ -122,7 +127,10 @@ class ModalEncoder(nn.Module):
             own = layer.attention.self
             asking, seen = hidden, layout
             if first and number == len(self.layers):
-                asking, layout = hidden.index_select(0, layout.first()), Layout(layout.rows, 1)
+                asking, layout = (
+                    hidden.index_select(0, layout.first()),
+                    PackedLayout(layout.rows, 1),
+                )
             query, key, value = own.query(asking), own.key(hidden), own.value(hidden)
             rate = self.dropout if self.training else 0.0
             read = attend(
@@ -138,7 +146,7 @@ class ModalEncoder(nn.Module):
 def load_bert(config: ModelConfig) -> BertModel:
     """Return the BERT that config names, or one from scratch of its sizes; without pooler.
 
-    Raises TrainerError where there is no such model, or its weights are not whole.
+    Raises UserError where there is no such model, or its weights are not whole.
     """
     import transformers
 
@@ -154,12 +162,12 @@ def load_bert(config: ModelConfig) -> BertModel:
         shape.hidden_dropout_prob = shape.attention_probs_dropout_prob = config.dropout
         model, info = load_whole(bert_class, folder, config=shape, add_pooling_layer=False)
     except (OSError, ValueError, RuntimeError) as fault:
-        raise TrainerError(
+        raise UserError(
             f"No BERT model can be read from '{config.bert}' ({str(fault).splitlines()[0]}); "
             "give --bert a folder or a hub name that holds one."
         ) from fault
     if missing := sorted(info["missing_keys"]):
-        raise TrainerError(
+        raise UserError(
             f"The BERT model '{config.bert}' lacks {len(missing)} weights, {missing[0]} first; "
             "give --bert a checkpoint of BERT's own architecture."
         )

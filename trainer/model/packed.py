@@ -13,7 +13,7 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True)
-class Layout:
+class PackedLayout:
     """Where N real tokens stand in B rows of L places.
 
     `place` (N,) counts through (B, L) row by row, sorted; None where all places are real. `mask`
@@ -26,7 +26,7 @@ class Layout:
     place: Tensor | None = None
 
     @classmethod
-    def of(cls, mask: Tensor) -> Layout:
+    def of(cls, mask: Tensor) -> PackedLayout:
         """Return the layout of a mask (B, L), whatever its kind of numbers."""
         real = mask.bool()
         rows, length = real.shape

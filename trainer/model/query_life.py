@@ -75,7 +75,7 @@ class QueryLife(nn.Module):
     def build(cls, config: ModelConfig) -> QueryLife:
         """Return the model that config names, pretrained parts loaded, the rest fresh.
 
-        Raises TrainerError for a BERT or vision tower that cannot be read whole.
+        Raises UserError for a BERT or vision tower that cannot be read whole.
         """
         model = cls(config, load_bert(config), build_tower(config), load_tokenizer(config))
         if isinstance(model.vision, SmallTower):

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genfilt.common.errors import UsageError, UserError
+from genfilt.common.photos import to_rgb
 from trainer.config import ModelConfig
-from trainer.errors import TrainerError, UsageError
 from trainer.model.colors import TERMS, Palette
 from trainer.model.encoder import load_whole
 
@@ -53,7 +54,7 @@ class ImageTransform:
         """Return image as float32 (3, size, size), augmented where a seed is given."""
         from PIL import Image as Pillow
 
-        picture = on_white(image)
+        picture = to_rgb(image)
         side = max(picture.size)
         left, top = ((side - extent) // 2 for extent in picture.size)
         square = Pillow.new("RGB", (side, side), "white")
@@ -83,17 +84,6 @@ class ImageTransform:
             Pillow.Resampling.BILINEAR,
             fillcolor="white",
         )
-
-
-def on_white(image: Image) -> Image:
-    """Return image as RGB, what is transparent in it as white."""
-    from PIL import Image as Pillow
-
-    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        ground = Pillow.new("RGBA", layer.size, "white")
-        return Pillow.alpha_composite(ground, layer).convert("RGB")
-    return image.convert("RGB")
 
 
 class VisionTower(nn.Module):
@@ -146,7 +136,7 @@ def probe(model: Any, size: int) -> tuple[int, int, bool]:
 def load_frozen(name: str) -> FrozenTower:
     """Return a frozen tower by folder or hub name.
 
-    Raises TrainerError where there is no such model or where weights that its penultimate layer
+    Raises UserError where there is no such model or where weights that its penultimate layer
     needs are missing, which transformers would fill with random numbers.
     """
     from transformers import AutoConfig
@@ -162,12 +152,12 @@ def load_frozen(name: str) -> FrozenTower:
             raise ValueError("it reads no pictures")
         transform = _transform(name, vision)
     except (OSError, ValueError, KeyError) as fault:
-        raise TrainerError(
+        raise UserError(
             f"No vision tower can be read from '{name}' ({str(fault).splitlines()[0]}); leave "
             "--vision out for the small tower, or give the folder or name of a transformers model."
         ) from fault
     if missing := _needed(info):
-        raise TrainerError(
+        raise UserError(
             f"The vision tower '{name}' lacks {len(missing)} weights, {missing[0]} first; "
             "give --vision a checkpoint that holds the whole tower."
         )
@@ -263,7 +253,7 @@ def _stage(before: int, after: int) -> nn.Sequential:
 def build_tower(config: ModelConfig) -> VisionTower:
     """Return the tower that config names: a frozen one, or the small one where it names none.
 
-    Raises TrainerError for a tower that cannot be read whole, UsageError for impossible sizes.
+    Raises UserError for a tower that cannot be read whole, UsageError for impossible sizes.
     """
     if config.vision is not None:
         return load_frozen(config.vision)

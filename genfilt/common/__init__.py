@@ -1,0 +1,1 @@
+"""Infrastructure that knows nothing of genfilt or trainer: errors, console, output, files."""

@@ -1,0 +1,109 @@
+"""Opening a DuckDB file: closed to the outside, limited, with errors a person can act on."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import duckdb
+
+from genfilt.common.errors import UserError
+
+STORAGE_VERSION = "v1.4.0"  # older DuckDB shells read the file
+MEMORY = ":memory:"
+MEMORY_SHARE = 0.6  # of the host's memory, for DuckDB; NumPy and torch need the rest
+CLOSED = {
+    # A file from elsewhere is untrusted input: nothing is fetched, loaded or read because of it.
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+}
+
+
+def open_file(path: str, *, read_only: bool, create: bool = False) -> duckdb.DuckDBPyConnection:
+    """Return a connection that has the DuckDB file attached as `db`, and uses it.
+
+    Args:
+        path: the file, or MEMORY.
+        read_only: attach beside other readers; nothing can be written.
+        create: make a missing file.
+
+    Raises:
+        UserError: the file is missing, is not a DuckDB file, is damaged, or is locked by another
+            process.
+    """
+    if path != MEMORY:
+        _check_path(path, create)
+    connection = duckdb.connect(config=dict(CLOSED))
+    try:
+        connection.execute(f"SET memory_limit = '{memory_limit()}B'")
+        fresh = path == MEMORY or not Path(path).exists()
+        mode = "(READ_ONLY)" if read_only else f"(STORAGE_VERSION '{STORAGE_VERSION}')" * fresh
+        connection.execute(f"ATTACH {quoted(path)} AS db {mode}")
+        connection.execute("USE db")
+    except (duckdb.Error, UnicodeError) as error:
+        connection.close()
+        raise UserError(why_not_opened(path, error)) from error
+    return connection
+
+
+def quoted(text: str) -> str:
+    """Return a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def memory_limit() -> int:
+    """Return how many bytes DuckDB may use: a share of the host's, or of its control group's."""
+    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        group = int(Path("/sys/fs/cgroup/memory.max").read_text("ascii"))
+    except (OSError, ValueError):
+        group = host
+    return int(MEMORY_SHARE * min(host, group))
+
+
+def _check_path(path: str, create: bool) -> None:
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        if not create:
+            raise UserError(
+                f"There is no database at {path}; run genfilt ingest, or name it with --db."
+            ) from None
+        _make_folder(Path(path).parent)
+        return
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be opened ({error}); name another with --db.") from error
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path} is not a file; name another with --db.")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The folder {folder} cannot be made ({error.strerror}); name another with --db."
+        ) from error
+
+
+def why_not_opened(path: str, error: Exception) -> str:
+    """Return one sentence that says why DuckDB did not open a file."""
+    text = str(error)
+    if "Could not set lock" in text or "Conflicting lock" in text:
+        return (
+            f"{path} is held by another process; wait until it ends, "
+            "or name another file with --db."
+        )
+    if "not a valid DuckDB" in text:
+        return f"{path} is not a DuckDB file; name another with --db."
+    if isinstance(
+        error, duckdb.SerializationException | duckdb.IOException | duckdb.FatalException
+    ):
+        reason = text.splitlines()[0]
+        return (
+            f"{path} cannot be opened as a database and may be damaged ({reason}); "
+            "restore a copy, or name another with --db."
+        )
+    return f"{path} cannot be opened as a database ({text.splitlines()[0]})."

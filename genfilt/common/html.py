@@ -1,0 +1,49 @@
+"""Self-contained HTML pages from catalogue text, which is hostile input: everything is escaped."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+
+from genfilt.common.photos import thumbnail
+
+JOINERS = "\u200c\u200d"  # of which emoji and some scripts are made
+HIDDEN = ("Cc", "Cf", "Cs", "Co")  # Unicode categories of control and formatting characters
+
+
+def render(package: str, template: str, values: Mapping[str, object]) -> str:
+    """Return a template filled in, every value escaped.
+
+    Templates know the filters `plain` (text without control characters), `count` (a number with
+    separators) and `thumbnail` (a picture's path as a data URL).
+
+    Args:
+        package: the package whose folder `templates` holds the template.
+        template: its file name.
+        values: the values it names; a name that is missing is an error.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader(package, "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"plain": plain, "count": _count, "thumbnail": thumbnail}
+    return environment.get_template(template).render(values)
+
+
+def plain(text: object, limit: int = 300) -> str:
+    """Return a text without control and direction characters, cut to `limit` characters."""
+    kept = "".join(
+        c if c in JOINERS or unicodedata.category(c) not in HIDDEN else " "
+        for c in str(text)[: 4 * limit]
+    )
+    words = " ".join(kept.split())
+    return words if len(words) <= limit else words[: limit - 1] + "…"
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"

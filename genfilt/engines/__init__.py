@@ -1,0 +1,1 @@
+"""Engines that run functions over many items: this host's processes, or a cluster."""

@@ -1,0 +1,94 @@
+"""A map over files in worker processes, in order, in bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+from genfilt.common.errors import UserError
+
+R = TypeVar("R")
+
+WORTHWHILE = 400  # files from which starting workers costs less than it saves
+CHUNK = 32  # files handed to a worker at a time
+AHEAD = 4  # chunks a worker that may wait for their turn
+
+_function: Callable[[str, Path], object] | None = None
+
+
+def ordered_map(
+    function: Callable[[str, Path], R], files: Mapping[str, Path]
+) -> Iterator[tuple[str, R]]:
+    """Yield (key, function(key, path)) in the order given.
+
+    Args:
+        function: can be pickled; each worker gets it once.
+        files: key -> path.
+
+    Raises:
+        UserError: a worker was ended from outside, for example for want of memory.
+    """
+    workers = min(os.cpu_count() or 1, 8)
+    if workers < 2 or len(files) < WORTHWHILE:
+        for key, path in files.items():
+            with single_threaded():
+                result = function(key, path)
+            yield key, result
+        return
+    pool = ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_install, initargs=(function,)
+    )
+    try:
+        yield from _windowed(pool, files, workers * AHEAD)
+    except BrokenProcessPool as error:
+        raise UserError(
+            "A worker that reads pictures was ended from outside, perhaps for want of memory; "
+            "free some and run the command again: it goes on where it stopped."
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def single_threaded() -> AbstractContextManager[object]:
+    """Hold BLAS to one thread: for matrices this small, handing them to more costs the time."""
+    return _blas().limit(limits=1, user_api="blas")  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def _windowed(
+    pool: ProcessPoolExecutor, files: Mapping[str, Path], window: int
+) -> Iterator[tuple[str, R]]:
+    items = iter(files.items())
+    waiting: deque[Future[list[tuple[str, R]]]] = deque()
+    while True:
+        while len(waiting) < window and (chunk := list(islice(items, CHUNK))):
+            waiting.append(pool.submit(_run, chunk))
+        if not waiting:
+            return
+        yield from waiting.popleft().result()
+
+
+def _install(function: Callable[[str, Path], object]) -> None:
+    global _function
+    _function = function
+
+
+def _run(chunk: list[tuple[str, Path]]) -> list[tuple[str, R]]:
+    assert _function is not None
+    with single_threaded():
+        return [(key, _function(key, path)) for key, path in chunk]  # type: ignore[misc]

@@ -1,0 +1,1 @@
+"""Step 2: attributes of titles and captions of pictures, for all that is missing."""

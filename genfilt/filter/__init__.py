@@ -1,0 +1,1 @@
+"""Step 4: candidates and corrections under the paper's rule or the calibrated rule."""

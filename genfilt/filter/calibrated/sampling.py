@@ -1,0 +1,81 @@
+"""Train pairs that stand for all train pairs, few enough to fit on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from genfilt.filter.calibrated.coverage import UNJUDGED, Pairs
+from genfilt.filter.calibrated.query_values import Queries
+from genfilt.filter.calibrated.scoring import Products
+from genfilt.filter.calibrated.title_models import Floats, Rows
+
+MOST_PAIRS = 300_000
+NEAREST = 0.5  # share of a query's sample that goes to the pairs that look most alike
+QUERIES = 1500
+PRODUCTS_AT_A_TIME = 65_536
+
+
+def sample_pairs(
+    queries: Queries, products: Products, log: Pairs, train: Rows, *, seed: int = 0
+) -> Pairs:
+    """Return all train pairs where they are few, else a stratified sample.
+
+    Of up to QUERIES queries, those of the log first: all pairs that the log speaks of and the
+    nearest others by the mean of q.i and q.t, each for itself, and a random part of the rest, each
+    for as many as it was drawn from. Weights sum to the number of pairs of the chosen queries.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = np.arange(len(queries.vectors))
+    per_query = MOST_PAIRS // max(1, min(len(chosen), QUERIES))
+    if len(chosen) * len(train) > MOST_PAIRS and len(chosen) > QUERIES:
+        spoken = np.unique(log.q)
+        others = np.setdiff1d(chosen, spoken)
+        order = np.concatenate([rng.permutation(spoken), rng.permutation(others)])
+        chosen = np.sort(order[:QUERIES])
+    if len(chosen) * len(train) <= MOST_PAIRS or len(train) <= per_query:
+        q = np.repeat(chosen, len(train))
+        f = np.tile(train, len(chosen))
+        return with_log(q, f, np.ones(len(q)), log, len(products.whole))
+    fused = (products.image[train] + products.title[train]) * np.float32(0.5)
+    place = np.full(len(products.whole), -1)  # of each train product among them
+    place[train] = np.arange(len(train))
+    spoken_of = place[log.f]
+    parts = []
+    for row in chosen:
+        logged = spoken_of[(log.q == row) & (spoken_of >= 0)]
+        taken, weight = _of_query(fused @ queries.vectors[row], per_query, logged, rng)
+        parts.append((train[taken], weight))
+    q = np.repeat(chosen, [len(f) for f, _ in parts])
+    f = np.concatenate([f for f, _ in parts])
+    weight = np.concatenate([weight for _, weight in parts])
+    return with_log(q, f, weight, log, len(products.whole))
+
+
+def _of_query(
+    score: Floats, count: int, logged: Rows, rng: np.random.Generator
+) -> tuple[Rows, Floats]:
+    """Draw `count` of the products scored: all that were logged, the nearest, some of the rest."""
+    near = np.argpartition(-score, int(count * NEAREST))[: int(count * NEAREST)]
+    chosen = np.zeros(len(score), dtype=bool)
+    chosen[near] = chosen[logged] = True
+    taken, rest = np.flatnonzero(chosen), np.flatnonzero(~chosen)
+    drawn = rng.choice(rest, size=min(len(rest), max(1, count - len(taken))), replace=False)
+    weight = np.concatenate(
+        [np.ones(len(taken)), np.full(len(drawn), len(rest) / max(len(drawn), 1))]
+    )
+    return np.concatenate([taken, drawn]), weight
+
+
+def with_log(q: Rows, f: Rows, weight: Floats, log: Pairs, products: int) -> Pairs:
+    """Return pairs with what the log says of them; q and f are rows."""
+    clicks = np.zeros(len(q), dtype=np.int64)
+    label = np.full(len(q), UNJUDGED, dtype=np.int8)
+    if len(log.q):
+        known = log.q * products + log.f
+        order = np.argsort(known)
+        wanted = q * products + f
+        place = np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)
+        found = known[order][place] == wanted
+        clicks[found] = log.clicks[order][place[found]]
+        label[found] = log.label[order][place[found]]
+    return Pairs(q, f, weight, clicks, label)

@@ -1,0 +1,1 @@
+"""Titles through language models: served (vLLM, any OpenAI-compatible server) or offline."""

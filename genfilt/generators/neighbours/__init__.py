@@ -1,0 +1,1 @@
+"""The embedded captioner: colours of the picture, type word of its nearest neighbours."""

@@ -1,0 +1,190 @@
+"""The embedded captioner: colours read off the picture, a type word voted by similar pictures.
+
+It is a heuristic for catalogue photos on plain backgrounds, not a vision-language model. Colours
+are named in CIELAB on the segmented foreground. The type word comes from titles: the visually
+nearest pictures of *other* titles in the train split vote with their core words, under a metric
+learnt from those words. It can name no type that the train titles lack, and no gender.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from genfilt.common.photos import open_photo
+from genfilt.engines.local import ordered_map, single_threaded
+from genfilt.generators.lexicon.lexicon import JEWELRY, Lexicon
+from genfilt.generators.neighbours.color_names import Shade, in_metal, shades, spoken
+from genfilt.generators.neighbours.picture_features import features
+from genfilt.generators.neighbours.picture_groups import picture_groups
+from genfilt.generators.neighbours.segmentation import Figure, Floats, segment
+from genfilt.generators.neighbours.type_votes import (
+    References,
+    Vote,
+    Voters,
+    fit_references,
+    pack,
+    unpack,
+)
+from genfilt.generators.protocols import Caption, Failure
+from genfilt.store.keys import text_key
+from genfilt.vocabulary.terms import core_term, vocabulary, worn
+from genfilt.vocabulary.tokens import singular
+
+RULES = "neighbours 1"  # changes with the rules, so that pictures are described anew
+SIDE = 160  # pixels of the longer side that is looked at
+REFERENCES = 20_000  # views that vote at most; mirror images are views where there is room
+SHARED = 20  # titles from which a picture says nothing of any (a logo, "no picture")
+CERTAIN = 0.5  # share of votes from which a caption names the type
+METALS = {
+    "white": "silver",
+    "gray": "silver",
+    "yellow": "gold",
+    "orange": "gold",
+    "brown": "gold",
+    "pink": "rose gold",
+}
+
+
+class Neighbours:
+    """Captions pictures by their colours and their neighbours' titles."""
+
+    def __init__(self, references: References | None) -> None:
+        self._voters = None if references is None else Voters(references)
+        self._state = b"" if references is None else pack(references)
+        self.name = f"neighbours-{blake2b(self._state, digest_size=6).hexdigest()}"
+        self.prompt_key = text_key(f"{RULES} {vocabulary().digest}")
+
+    @classmethod
+    def fit(
+        cls,
+        pictures: Mapping[str, Path],
+        titles: Mapping[str, Sequence[str]],
+        lexicon: Lexicon,
+        advance: Callable[[int], None] | None = None,
+    ) -> Neighbours:
+        """Learn from the train split; unreadable pictures and unread titles are left out.
+
+        Args:
+            pictures: image key -> file.
+            titles: image key -> titles of the products that show the picture.
+            lexicon: reads the titles; a core word outside the vocabulary has no vote.
+            advance: called with the number of pictures that were done since the last call.
+        """
+        told = {key: titles[key] for key in pictures if 0 < len(set(titles.get(key, ()))) <= SHARED}
+        groups = picture_groups(told)
+        words = _sample(_type_words(told, lexicon))
+        if advance is not None:
+            advance(len(pictures) - len(words))
+        look = partial(_look, len(words) <= REFERENCES // 2)
+        seen: list[tuple[str, list[Floats]]] = []
+        for key, views in ordered_map(look, {key: pictures[key] for key in words}):
+            if advance is not None:
+                advance(1)
+            if not isinstance(views, Failure):
+                seen += [(key, blocks) for blocks in views]
+        kept = [words[key] for key, _ in seen]
+        if len(set(kept)) < 2:
+            return cls(None)
+        numbers = np.array([groups[key] for key, _ in seen], dtype=np.int64)
+        with single_threaded():
+            return cls(fit_references([blocks for _, blocks in seen], kept, numbers, groups))
+
+    @classmethod
+    def from_state(cls, state: bytes) -> Neighbours:
+        """Rebuild a captioner from `state()`."""
+        return cls(unpack(state) if state else None)
+
+    def state(self) -> bytes:
+        """Return what was learnt; empty where the train split names fewer than two types."""
+        return self._state
+
+    def describe(self, pictures: Mapping[str, Path]) -> Iterator[tuple[str, Caption | Failure]]:
+        """Yield (image key, caption) for each picture, in the order given."""
+        yield from ordered_map(partial(_describe, self), pictures)
+
+    def caption(self, image_key: str, figure: Figure) -> Caption:
+        """Describe a segmented picture."""
+        vote = None
+        if self._voters is not None:
+            blocks = list(features(figure).values())
+            vote = self._voters.vote(image_key, np.concatenate(blocks))
+        certain = vote is not None and vote.share >= CERTAIN
+        place = (worn(vote.word) or "object") if vote is not None and certain else "object"
+        found = shades(figure, place)
+        return Caption(_sentence(found, vote if certain else None), _raw(found, vote))
+
+
+def _describe(captioner: Neighbours, image_key: str, path: Path) -> Caption | Failure:
+    figure = load(path)
+    return figure if isinstance(figure, Failure) else captioner.caption(image_key, figure)
+
+
+def _look(mirrored: bool, image_key: str, path: Path) -> list[list[Floats]] | Failure:
+    """Return the feature blocks of a picture, and of its mirror image where asked for."""
+    figure = load(path)
+    if isinstance(figure, Failure):
+        return figure
+    figures = [figure, figure.mirrored()] if mirrored else [figure]
+    return [list(features(each).values()) for each in figures]
+
+
+def load(path: Path) -> Figure | Failure:
+    """Open, shrink and segment a picture; a file that is no picture or too large is a failure."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            rgb = np.asarray(open_photo(path, SIDE))
+    except Exception as error:  # Pillow's readers raise nearly anything on a broken file
+        return Failure("unreadable picture", f"{type(error).__name__}: {error}")
+    return segment(rgb)
+
+
+def _type_words(told: Mapping[str, Sequence[str]], lexicon: Lexicon) -> dict[str, str]:
+    """Return image key -> canonical core word of most of its titles; generic ones tell none."""
+    read: dict[str, str | None] = {}
+    for title in sorted({title for titles in told.values() for title in titles}):
+        word = lexicon.attributes(title).core_word
+        term = None if word is None else core_term(word)
+        read[title] = None if term is None or term.generic or term.weak else term.canonical
+    found = {}
+    for key in sorted(told):
+        words = Counter(word for title in told[key] if (word := read[title]) is not None)
+        if words:
+            found[key] = max(sorted(words), key=lambda each: words[each])
+    return found
+
+
+def _sample(words: dict[str, str]) -> dict[str, str]:
+    """Keep at most REFERENCES pictures; keys are hashes of content, so the smallest are random."""
+    return dict(sorted(words.items())[:REFERENCES])
+
+
+def _sentence(found: Sequence[Shade], vote: Vote | None) -> str:
+    basics = spoken(found)
+    if vote is not None and vote.family in JEWELRY:
+        basics = in_metal(basics, METALS)
+    colors = " and ".join(basics)
+    article = "an" if colors[0] in "aeiou" else "a"
+    if vote is None:
+        return f"{article} {colors} item"
+    plural = singular(vote.word) != vote.word
+    return f"{colors} {vote.word}" if plural else f"{article} {colors} {vote.word}"
+
+
+def _raw(found: Sequence[Shade], vote: Vote | None) -> str:
+    told: dict[str, object] = {
+        "colors": [[shade.basic, shade.name, round(shade.share, 3)] for shade in found[:4]]
+    }
+    if vote is not None:
+        told |= {"type": vote.word, "family": vote.family, "share": round(vote.share, 3)}
+    return json.dumps(told)

@@ -1,0 +1,1 @@
+"""Pictures through vision-language models."""

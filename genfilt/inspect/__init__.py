@@ -1,0 +1,1 @@
+"""Reading the tables: status, report, review sheets and exports."""

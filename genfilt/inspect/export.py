@@ -1,0 +1,50 @@
+"""What genfilt knows and found as plain rows of text, for other trainers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genfilt.common.errors import UserError
+from genfilt.common.output import write_parquet
+from genfilt.store.store import Store
+
+# One row for each distinct query and product content: equal listings teach nothing twice.
+POSITIVES = """
+SELECT query, title, image, source, score
+FROM (
+    SELECT q, p, any_value(source) AS source, NULL::DOUBLE AS score
+    FROM verdicts WHERE positive AND split = $split GROUP BY q, p
+    UNION ALL
+    SELECT c.q, n.p, 'genfilt', any_value(score)
+    FROM qp_corrections c JOIN product_no n USING (f) JOIN products USING (product_id)
+    WHERE products.split = $split
+      AND NOT EXISTS (FROM verdicts v WHERE v.q = c.q AND v.p = n.p)
+    GROUP BY c.q, n.p
+)
+JOIN (SELECT q, min(query) AS query FROM query_no JOIN queries USING (query_id) GROUP BY q)
+    USING (q)
+JOIN (SELECT p, min(title) AS title,
+             min(CASE WHEN image_key IS NOT NULL THEN image END) AS image
+      FROM product_no JOIN products USING (product_id) GROUP BY p)
+    USING (p)
+ORDER BY q, p
+"""
+
+
+def export_positives(store: Store, path: Path, *, split: str = "train") -> int:
+    """Write the split's positives as Parquet and return their number.
+
+    Columns: query, title, image (absolute path, NULL without a picture), source (review, label,
+    click or genfilt), score (of the correction, NULL for what was known).
+
+    Raises:
+        UserError: there is none.
+    """
+    rows = store.arrow(POSITIVES, {"split": split})
+    if rows.num_rows == 0:
+        raise UserError(
+            f"{store.path} has no positives of the split {split}; ingest clicks or labels, "
+            f"or run genfilt filter."
+        )
+    write_parquet(rows, path)
+    return int(rows.num_rows)

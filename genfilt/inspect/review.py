@@ -1,0 +1,179 @@
+"""Corrections for people to judge: a stratified sample, its sheet, and what the answers say.
+
+Scores are unevenly spread, so equal shares are drawn from equal ranges of the score, and each
+judged pair then counts the inverse of its probability: Hajek's estimate of the precision of all
+corrections. Its interval is Wilson's at Kish's effective sample size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from genfilt.common.atomic import write_text
+from genfilt.common.errors import UserError
+from genfilt.common.html import render
+from genfilt.common.photos import thumbnail
+from genfilt.common.sheets import write_sheet as write_csv
+from genfilt.common.statistics import wilson_interval
+from genfilt.store.store import Store, now
+
+STRATA = 5
+COLUMNS = (
+    *("query_id", "product_id", "query", "title", "attributes", "caption", "image"),
+    *("score", "probability", "verdict", "reviewer", "note"),
+)
+Z = 1.959964  # 95 %
+
+# One row for each distinct content, as the correction tables hold them.
+POPULATION = """
+CREATE OR REPLACE TEMP TABLE reviewable AS
+SELECT c.q, n.p, any_value(c.score) AS score
+FROM qp_corrections c JOIN product_no n USING (f) JOIN products USING (product_id)
+WHERE split = $split
+  AND NOT EXISTS (FROM verdicts v WHERE v.q = c.q AND v.p = n.p AND v.split = $split)
+GROUP BY c.q, n.p
+"""
+STRATIFY = f"""
+CREATE OR REPLACE TEMP TABLE strata AS
+SELECT q, p, score, least({STRATA - 1}, floor({STRATA} * (score - low) / (high - low))) AS stratum
+FROM reviewable, (SELECT min(score) AS low, max(score) + 1e-9 AS high FROM reviewable)
+"""
+DRAWN = """
+SELECT chosen.q, chosen.p, chosen.score, least(1, size / total) AS probability
+FROM (SELECT *, count(*) OVER (PARTITION BY stratum) AS total,
+             row_number() OVER (PARTITION BY stratum ORDER BY hash(q, p, $seed)) AS place
+      FROM strata) chosen
+JOIN sizes USING (stratum) WHERE place <= size
+"""
+# In an order that says nothing of the score: who stops half-way has judged a fair half.
+SHEET = """
+SELECT query_id, product_id, query, title, attributes, image_text AS caption, image, score,
+       probability
+FROM (SELECT score, probability,
+             (SELECT min(query_id) FROM query_no n WHERE n.q = drawn.q) AS query_id,
+             (SELECT min(product_id) FROM product_no n WHERE n.p = drawn.p) AS product_id
+      FROM drawn)
+JOIN queries USING (query_id) JOIN products USING (product_id) JOIN product_no USING (product_id)
+LEFT JOIN features USING (f)
+LEFT JOIN (SELECT title_key, concat_ws(', ', brand, color, material, core_word, model_parameters)
+                  AS attributes FROM current_attributes) USING (title_key)
+ORDER BY hash(query_id, product_id, $seed)
+"""
+
+
+def draw_sample(store: Store, size: int, *, split: str = "train") -> list[dict[str, Any]]:
+    """Draw corrections for review, note their probabilities and return the sheet's rows.
+
+    Raises:
+        UserError: the split has no correction that is not judged yet.
+    """
+    seed = int(store.scalar("SELECT coalesce(max(draw), 0) + 1 FROM samples"))
+    with store.transaction():
+        store.connection.execute(POPULATION, {"split": split})
+        store.connection.execute(STRATIFY)
+        totals = dict(store.rows("SELECT stratum, count(*) FROM strata GROUP BY ALL ORDER BY ALL"))
+        if not totals:
+            raise UserError(
+                f"{store.path} has no corrections of the split {split} to review; "
+                f"run genfilt filter, with a lower --sigma if it finds none."
+            )
+        sizes = _share(totals, size)
+        allotted = pa.table({"stratum": list(sizes), "size": list(sizes.values())})
+        with store.registered("sizes", allotted):
+            drawn = store.arrow(DRAWN, {"seed": seed})
+        with store.registered("drawn", drawn):
+            rows = store.arrow(SHEET, {"seed": seed})
+        with store.registered("sheet", rows):
+            store.connection.execute(
+                "INSERT INTO samples SELECT ?, filter_id, query_id, product_id, score, "
+                "probability, ? FROM sheet, filters WHERE current",
+                [seed, now()],
+            )
+    return list(rows.to_pylist())
+
+
+def _share(totals: dict[float, int], size: int) -> dict[float, int]:
+    """Return how many to draw from each stratum: equal shares, what one lacks to the others."""
+    sizes = dict.fromkeys(totals, 0)
+    left = min(size, sum(totals.values()))
+    while left:
+        open_strata = [stratum for stratum, total in totals.items() if sizes[stratum] < total]
+        each = max(1, left // len(open_strata))
+        for stratum in open_strata:
+            more = min(each, totals[stratum] - sizes[stratum], left)
+            sizes[stratum] += more
+            left -= more
+    return sizes
+
+
+def write_sheet(rows: Sequence[dict[str, Any]], path: Path) -> Path:
+    """Write the sheet as CSV to `path` and, to look at and print, as HTML beside it."""
+    write_csv(path, COLUMNS, [[row.get(column) for column in COLUMNS] for row in rows])
+    page = path.with_suffix(".html")
+    shown = [{**row, "thumbnail": thumbnail(row["image"])} for row in rows]
+    write_text(
+        page, render("genfilt.inspect", "sheet.html.jinja", {"rows": shown, "sheet": path.name})
+    )
+    return page
+
+
+# The newest draw with an answer whose filter was this one, or the same with a lower sigma: what
+# still is a correction of its sample is a sample of the corrections.
+ANSWERS = """
+WITH fitting AS (
+    SELECT old.filter_id
+    FROM filters old JOIN filters here ON here.current AND old.sigma <= here.sigma
+     AND old.rule = here.rule AND old.embedder = here.embedder AND old.llm = here.llm
+     AND old.captioner = here.captioner AND old.template = here.template
+     AND old.calibration IS NOT DISTINCT FROM here.calibration
+), judged AS (
+    SELECT draw, probability, v.positive
+    FROM samples SEMI JOIN fitting USING (filter_id)
+    JOIN query_no USING (query_id) JOIN product_no USING (product_id)
+    SEMI JOIN qp_corrections c ON c.q = query_no.q AND c.f = product_no.f
+    LEFT JOIN (SELECT q, p, bool_and(positive) AS positive FROM verdicts
+               WHERE source = 'review' GROUP BY ALL) v
+           ON v.q = query_no.q AND v.p = product_no.p
+)
+SELECT probability, positive FROM judged
+WHERE draw = (SELECT max(draw) FROM judged WHERE positive IS NOT NULL)
+"""
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What the reviews of a sample say of all corrections."""
+
+    precision: float
+    low: float  # of the 95 % interval
+    high: float
+    reviewed: int
+    drawn: int
+
+    def __str__(self) -> str:
+        return (
+            f"reviewed precision of the corrections: {self.precision:.3f} "
+            f"(95 %: {self.low:.3f} to {self.high:.3f}; {self.reviewed} of {self.drawn} judged)"
+        )
+
+
+def reviewed_precision(store: Store) -> Reviewed | None:
+    """Return the precision of the current corrections by the reviews of a drawn sample.
+
+    None where no drawn correction has been reviewed.
+    """
+    answers = store.rows(ANSWERS)
+    judged = [
+        (1 / probability, positive) for probability, positive in answers if positive is not None
+    ]
+    if not judged:
+        return None
+    total = sum(weight for weight, _ in judged)
+    share = sum(weight for weight, positive in judged if positive) / total
+    effective = total**2 / sum(weight**2 for weight, _ in judged)
+    return Reviewed(share, *wilson_interval(share, effective), len(judged), len(answers))

@@ -1,0 +1,109 @@
+"""What a database holds, what is missing and what looks wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genfilt.features.embed import DEFAULT_EMBEDDER
+from genfilt.inspect.language import ENGLISH_SHARE, english_share
+from genfilt.store.store import Store
+
+GROWN = 1.2  # times the products that a generator was fitted to
+TABLES = ("products", "queries", "clicks", "labels", "reviews", "attributes", "captions")
+
+# Written out by id these grow with the square of the equal listings; here each counts once, if it
+# concerns more than one product.
+TITLE_PAIRS = """
+SELECT count(*) FROM it_corrections
+JOIN (SELECT f_image, min(p) AS low, max(p) AS high
+      FROM features JOIN product_no USING (f) GROUP BY f_image) image USING (f_image)
+JOIN (SELECT f_title, min(p) AS low, max(p) AS high
+      FROM features JOIN product_no USING (f) GROUP BY f_title) title USING (f_title)
+WHERE image.low <> image.high OR title.low <> title.high OR image.low <> title.low
+"""
+
+COVERAGE = {
+    "titles without attributes": (
+        "SELECT count(DISTINCT title_key) FROM products "
+        "ANTI JOIN current_attributes USING (title_key)"
+    ),
+    "pictures without a caption": (
+        "SELECT count(DISTINCT image_key) FROM products "
+        "ANTI JOIN current_captions USING (image_key) WHERE image_key IS NOT NULL"
+    ),
+    "products without a picture": "SELECT count(*) FROM products WHERE image_key IS NULL",
+    "products that no correction can reach": (
+        "SELECT count(*) FROM products ANTI JOIN current_captions USING (image_key)"
+    ),
+    "attributes that no title says (invented)": (
+        "SELECT count(*) FROM current_attributes "
+        "WHERE raw LIKE '{%' AND json_array_length(raw::JSON, '$.invented') > 0"
+    ),
+    "query-product corrections": "SELECT count(*) FROM query_product_corrections",
+    "image-title corrections (distinct texts)": TITLE_PAIRS,
+}
+
+
+def status(store: Store) -> list[dict[str, Any]]:
+    """Return rows of {"what", "count", "detail"}."""
+    rows = [_row(name, store.scalar(f"SELECT count(*) FROM {name}")) for name in TABLES]
+    rows += [_row(name, store.scalar(sql)) for name, sql in COVERAGE.items()]
+    rows += [
+        _row(f"failures of {step}", count, f"{reason} ({generator})" if generator else reason)
+        for step, reason, generator, count in store.rows(
+            "SELECT step, reason, generator, count(*) FROM failures GROUP BY ALL ORDER BY ALL"
+        )
+    ]
+    for name in ("llm", "captioner"):
+        rows.append(_row(name, None, store.meta(name) or "none yet: run genfilt extract"))
+    current = store.rows("SELECT rule, sigma, floor, embedder FROM filters WHERE current")
+    detail = "none yet: run genfilt filter"
+    if current:
+        rule, sigma, floor, embedder = current[0]
+        detail = f"rule {rule}, sigma {sigma:g}, floor {floor:g}, embedder {embedder}"
+    rows.append(_row("filter", None, detail))
+    return [*rows, *(_row("warning", None, text) for text in warnings(store))]
+
+
+def warnings(store: Store) -> list[str]:
+    """Return what makes the results worse than they could be, a sentence each."""
+    return [*_grown(store), *_foreign(store)]
+
+
+def _grown(store: Store) -> list[str]:
+    found = store.rows(
+        "SELECT generator, products, now FROM generator_states, "
+        "     (SELECT count(*) AS now FROM products WHERE split = 'train') "
+        "WHERE generator IN (SELECT value FROM meta WHERE name IN ('llm', 'captioner')) "
+        "AND now >= ? * products ORDER BY generator",
+        [GROWN],
+    )
+    return [
+        f"{generator} was fitted to {products:,} train products and there are {now:,}: "
+        f"run genfilt extract --refit"
+        for generator, products, now in found
+    ]
+
+
+def _foreign(store: Store) -> list[str]:
+    """Compare the language of some titles with what reads them."""
+    english = []
+    if (store.meta("llm") or "").startswith("lexicon"):
+        english.append("the lexicon (give extract --llm-model or --llm-url)")
+    embedder = store.scalar("SELECT embedder FROM filters WHERE current")
+    if embedder == DEFAULT_EMBEDDER:
+        english.append(f"{DEFAULT_EMBEDDER} (give filter --embedder a multilingual model)")
+    if not english:
+        return []
+    titles = store.rows("SELECT title FROM products ORDER BY title_key LIMIT 500")
+    share = english_share(title for (title,) in titles)
+    if share is None or share >= ENGLISH_SHARE:
+        return []
+    return [
+        f"an English dictionary knows {share:.0%} of the titles' words, and these read English "
+        f"alone: {', '.join(english)}"
+    ]
+
+
+def _row(what: str, count: int | None, detail: str = "") -> dict[str, Any]:
+    return {"what": what, "count": count, "detail": detail}

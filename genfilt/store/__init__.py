@@ -1,0 +1,1 @@
+"""The DuckDB file: schema, content keys, writing and read-only access."""

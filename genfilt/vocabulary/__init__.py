@@ -1,0 +1,1 @@
+"""English word lists and their meaning, shared by the lexicon reader and the calibrated rule."""

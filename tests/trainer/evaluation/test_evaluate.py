@@ -1,0 +1,219 @@
+"""Evaluation on a hand-made shop: the numbers against naive loops, the files that it writes."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from genfilt.common.errors import UserError
+from tests.trainer.shop import Shop, draw, toy_shop
+from trainer.config import preset
+from trainer.database.catalogue import load_catalogue
+from trainer.database.known_pairs import open_database
+from trainer.evaluation.candidates import Benchmark, load_benchmark
+from trainer.evaluation.evaluate import (
+    EncodedBenchmark,
+    Vectors,
+    encode,
+    evaluate,
+    image_weights,
+    markdown,
+    measure,
+)
+from trainer.model.query_life import QueryLife
+from trainer.training.checkpoint import save_stage
+
+ROWS = ("Q->T", "Q->I", "Q->T+Q->I", "Q->M")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("evaluate")
+    torch.manual_seed(0)
+    model = QueryLife.build(preset("tiny", 1).model)
+    save_stage(folder / "run" / "stage1", model, preset("tiny", 1))
+    for cross in model.encoder.cross:
+        torch.nn.init.normal_(cross.output.weight, std=0.2)
+    save_stage(folder / "run" / "stage2", model, preset("tiny", 2))
+    return folder / "run", toy_shop(folder / "shop")
+
+
+def unit(rng: np.random.Generator, size: int) -> Vectors:
+    values = rng.normal(size=(size, 6)).astype(np.float32)
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    return Vectors(np.arange(size, dtype=np.int32) * 3, values)
+
+
+@pytest.fixture
+def encoded() -> EncodedBenchmark:
+    rng = np.random.default_rng(0)
+    return EncodedBenchmark(unit(rng, 9), unit(rng, 40), unit(rng, 40), unit(rng, 40), unread=0)
+
+
+@pytest.fixture
+def small() -> Benchmark:
+    rng = np.random.default_rng(1)
+    candidates = np.stack([rng.permutation(40)[:31] for _ in range(20)]).astype(np.int32) * 3
+    candidates[4:, 20:] = -1
+    return Benchmark(
+        split="val",
+        query=rng.integers(0, 9, 80).astype(np.int32) * 3,
+        product=rng.integers(0, 40, 80).astype(np.int32) * 3,
+        positive=rng.random(80) < 0.4,
+        candidate_query=rng.integers(0, 9, 20).astype(np.int32) * 3,
+        candidates=candidates,
+        source="click",
+        categories={0: "a", 3: "b", 6: "a"},
+    )
+
+
+def test_measures_are_those_of_naive_loops(encoded: EncodedBenchmark, small: Benchmark) -> None:
+    for name, scorer in encoded.scorers().items():
+        sides = {
+            "Q->T": [encoded.title],
+            "Q->I": [encoded.image],
+            "Q->T+Q->I": [encoded.title, encoded.image],
+            "Q->M": [encoded.fused],
+        }[name]
+
+        def naive(q: int, p: int, sides: list[Vectors] = sides) -> float:
+            query = encoded.query.values[q // 3].astype(float)
+            return sum(float(query @ side.values[p // 3].astype(float)) for side in sides)
+
+        pairs = zip(small.query.tolist(), small.product.tolist(), strict=True)
+        scores = [naive(q, p) for q, p in pairs]
+        found = measure(scorer, small)
+        assert found["auc"] == pytest.approx(roc_auc_score(small.positive, scores))
+        assert found["auc_ci"][0] < found["auc"] < found["auc_ci"][1]
+        both = [
+            (q, own)
+            for q in sorted(set(small.query.tolist()))
+            if 0 < small.positive[own := small.query == q].mean() < 1
+        ]
+        by_query = [roc_auc_score(small.positive[own], np.array(scores)[own]) for _, own in both]
+        labels = [own.sum() for _, own in both]
+        assert found["gauc"] == pytest.approx(np.average(by_query, weights=labels))
+        for k in (5, 10, 20):
+            hits = []
+            for q, row in zip(small.candidate_query.tolist(), small.candidates, strict=True):
+                ranked = sorted((p for p in row.tolist() if p >= 0), key=lambda p: -naive(q, p))
+                hits.append(row[0] in ranked[:k])
+            assert found[f"recall@{k}"] == pytest.approx(np.mean(hits))
+
+
+def test_a_split_without_lists_or_labels_says_none(
+    encoded: EncodedBenchmark, small: Benchmark
+) -> None:
+    scorer = encoded.scorers()["Q->M"]
+    none = np.empty(0, np.int32)
+    unlabelled = replace(small, query=none, product=none, positive=np.empty(0, bool))
+    assert measure(scorer, unlabelled)["auc"] is None
+    assert measure(scorer, unlabelled)["auc_ci"] == [None, None]
+    assert measure(scorer, unlabelled)["gauc"] is None
+    assert measure(scorer, unlabelled)["recall@5"] is not None
+    unlisted = replace(small, candidate_query=none, candidates=np.empty((0, 101), np.int32))
+    assert measure(scorer, unlisted)["recall@5"] is None
+    assert measure(scorer, unlisted)["auc"] is not None
+
+
+def test_image_weights_by_category(encoded: EncodedBenchmark, small: Benchmark) -> None:
+    found = image_weights(encoded, small)
+    by_name: dict[str, list[float]] = {"a": [], "b": []}
+    for p, name in small.categories.items():
+        m, i, t = (side.values[p // 3] for side in (encoded.fused, encoded.image, encoded.title))
+        image, title = max(float(m @ i), 0), max(float(m @ t), 0)
+        if image + title:
+            by_name[name].append(image / (image + title))
+    for name, weights in by_name.items():
+        expected = pytest.approx(np.mean(weights), abs=1e-6) if weights else None
+        assert found[name] == expected
+
+
+def test_evaluate_takes_the_highest_stage_and_writes_its_files(run: tuple[Path, Path]) -> None:
+    out, db = run
+    metrics = evaluate(out, db)
+    assert json.loads((out / "metrics.json").read_text()) == metrics
+    assert set(metrics) == {*ROWS, "image_weight", "candidates", "split", "config"}
+    assert metrics["config"]["stage"] == 2
+    assert metrics["split"] == "val"
+    assert set(metrics["image_weight"]) == {"ring", "bar", "cross"}
+    shown = metrics["candidates"]
+    assert (shown["labels"], shown["positive_labels"], shown["lists"]) == (24, 12, 12)
+    assert (shown["relevant"], shown["white_pictures"]) == ("label", 0)
+    for name in ROWS:
+        low, high = metrics[name]["auc_ci"]
+        assert 0 <= low <= metrics[name]["auc"] <= high <= 1
+    assert metrics["Q->T"]["auc"] == 0.5  # the labels' titles differ in nothing
+    for kind in ("svg", "png"):
+        assert (out / f"precision_recall.{kind}").stat().st_size > 5000
+    assert (out / "metrics.md").read_text() == markdown(metrics)
+
+
+def test_evaluation_repeats_to_the_bit(run: tuple[Path, Path]) -> None:
+    out, db = run
+    assert evaluate(out, db) == evaluate(out, db)
+    (stored,) = (db.parent / "candidates").iterdir()
+    assert stored.name.startswith("val-")
+
+
+def test_ids_file_names_and_category_decide_no_score(
+    run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out, db = run
+    path = tmp_path / "shop.duckdb"
+    with Shop(path) as shop:
+        for name, colour, category in (("zz", "red", "x"), ("aa", "blue", "y")):
+            folder = tmp_path / name
+            folder.mkdir()
+            picture = draw(folder / f"{name}.jpg", colour, "ring", seed=2)
+            shop.product(name, "ring model 2", picture, split="val", category=category)
+        shop.query("other", "red ring")
+        shop.label("other", "zz", 1, "val")
+        shop.label("other", "aa", 0, "val")
+    from trainer.training.checkpoint import load_model
+
+    model = load_model(out / "stage2")
+    seen = {}
+    for place in (db, path):
+        with open_database(place) as connection:
+            catalogue = load_catalogue(connection)
+            benchmark = load_benchmark(connection, tmp_path / "lists", "val")
+        ids = catalogue.product_ids.to_pylist()
+        queries = catalogue.queries.to_pylist()
+        scorer = encode(model, catalogue, benchmark).scorers()["Q->M"]
+        q = np.array([queries.index("red ring")] * 2, dtype=np.int32)
+        names = ("zz", "aa") if place == path else ("red-ring-2", "blue-ring-2")
+        p = np.array([ids.index(name) for name in names], dtype=np.int32)
+        seen[place] = scorer(q, p)
+    np.testing.assert_allclose(seen[db], seen[path], atol=1e-5)
+    assert seen[db][0] != seen[db][1]
+
+
+def test_an_unreadable_picture_counts_and_keeps_its_place(
+    run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out, _ = run
+    db = toy_shop(tmp_path / "shop")
+    (tmp_path / "shop" / "red-ring-2.jpg").write_bytes(b"no picture")
+    (tmp_path / "shop" / "red-bar-2.jpg").unlink()
+    shutil.copytree(out, tmp_path / "run")
+    metrics = evaluate(tmp_path / "run", db)
+    assert metrics["candidates"]["white_pictures"] == 2
+    assert metrics["candidates"]["labels"] == 24
+
+
+def test_a_run_without_a_stage_is_one_sentence(run: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="There is no trained stage"):
+        evaluate(tmp_path, run[1])
+
+
+def test_markdown_has_a_row_for_each_score(run: tuple[Path, Path]) -> None:
+    text = markdown(evaluate(*run))
+    for name in (*ROWS, "random order", "ring"):
+        assert f"\n| {name} |" in text
+    assert "nan" not in text

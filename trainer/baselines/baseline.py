@@ -1,0 +1,144 @@
+"""The one interface of all baselines, and what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import duckdb
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from genfilt.common.arrays import Floats
+from genfilt.common.errors import UserError
+from trainer.database.catalogue import Catalogue, Rows, load_rows
+from trainer.database.known_pairs import Integers
+from trainer.evaluation.candidates import Benchmark
+from trainer.evaluation.evaluate import Scorer
+
+SCRATCH = "small, from scratch"
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that a baseline may read; it trains on `train` alone."""
+
+    catalogue: Catalogue
+    benchmark: Benchmark
+    train: Rows  # train clicks and labels
+    seed: int
+
+    @property
+    def pairs(self) -> tuple[Integers, Integers]:
+        """The distinct (q, p) that are scored, sorted."""
+        return pairs_of(self.benchmark)
+
+
+class Baseline(Protocol):
+    """A model by its scores."""
+
+    @property
+    def name(self) -> str:
+        """What tables call it, with "small, from scratch" where no weights were given."""
+
+    def scorers(self, material: Material) -> dict[str, Scorer]:
+        """Return scores by measure ("Q->T", "Q->I", "Q->M"), after training where it trains."""
+
+
+def pairs_of(benchmark: Benchmark) -> tuple[Integers, Integers]:
+    """Return the distinct (q, p) of a benchmark's labels and candidate lists, sorted."""
+    row, column = np.nonzero(benchmark.candidates >= 0)
+    queries = np.concatenate([benchmark.query, benchmark.candidate_query[row]])
+    products = np.concatenate([benchmark.product, benchmark.candidates[row, column]])
+    both = np.unique(np.stack([queries, products]), axis=1)
+    return both[0].astype(np.int32), both[1].astype(np.int32)
+
+
+def tabulated(queries: Integers, products: Integers, scores: Floats) -> Scorer:
+    """Return the scorer that looks scores (N,) up, of pairs (N,) sorted by query and product."""
+    width = int(products.max(initial=0)) + 1
+    key = queries.astype(np.int64) * width + products
+
+    def score(q: Integers, p: Integers) -> Floats:
+        return scores[np.searchsorted(key, q.astype(np.int64) * width + p)]
+
+    return score
+
+
+def train_rows(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> Rows:
+    """Return train clicks and labels that have a picture, as rows of stages 2 and 3.
+
+    Raises:
+        UserError: the database has neither.
+    """
+    found, faults = [], []
+    for stage in (2, 3):
+        try:
+            found.append(load_rows(connection, stage, catalogue)[0])
+        except UserError as fault:
+            faults.append(fault)
+    if not found:
+        raise faults[-1]
+    return Rows(
+        np.concatenate([rows.query for rows in found]),
+        np.concatenate([rows.product for rows in found]),
+        np.concatenate([rows.positive for rows in found]),
+    )
+
+
+def with_negatives(rows: Rows, seed: int) -> Rows:
+    """Return rows with one product more for each positive one, drawn among the rows' others.
+
+    A product that the rows call relevant to the query is never drawn as its negative.
+    """
+    rng = np.random.default_rng((seed, 41))
+    products = np.unique(rows.product)
+    query = rows.query[rows.positive]
+    drawn = rng.choice(products, len(query))
+    width = int(products.max(initial=0)) + 1
+    relevant = query.astype(np.int64) * width + rows.product[rows.positive]
+    kept = ~np.isin(query.astype(np.int64) * width + drawn, relevant)
+    return Rows(
+        np.concatenate([rows.query, query[kept]]),
+        np.concatenate([rows.product, drawn[kept]]).astype(np.int32),
+        np.concatenate([rows.positive, np.zeros(int(kept.sum()), dtype=np.bool_)]),
+    )
+
+
+def by_text(
+    score: Callable[[list[str], list[str]], Iterator[Floats]], material: Material
+) -> Scorer:
+    """Return the scorer of a model that reads a query and a title together.
+
+    `score` yields the scores of batches of (queries, titles); equal texts are read once.
+    """
+    queries, products = material.pairs
+    catalogue = material.catalogue
+    title = catalogue.contents.title[products]
+    both, first, place = np.unique(
+        np.stack([queries, title]), axis=1, return_index=True, return_inverse=True
+    )
+    if both.shape[1] == 0:
+        return tabulated(queries, products, np.empty(0))
+    left = catalogue.texts(catalogue.queries, queries[first])
+    right = catalogue.texts(catalogue.titles, products[first])
+    # Texts of one length share a batch, so that little of it is padding.
+    order = np.argsort([len(q) + len(t) for q, t in zip(left, right, strict=True)], kind="stable")
+    found = np.empty(len(order))
+    parts = score([left[at] for at in order], [right[at] for at in order])
+    found[order] = np.concatenate(list(parts))
+    return tabulated(queries, products, found[place.ravel()])
+
+
+def device() -> torch.device:
+    """Return where baselines compute."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def shuffled(size: int, batch: int, epochs: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Yield places (batch,) of `size` rows, each epoch in a new order."""
+    for epoch in range(epochs):
+        order = np.random.default_rng((seed, epoch)).permutation(size)
+        yield from np.array_split(order, -(-size // batch))

@@ -1,0 +1,1 @@
+"""Training batches: order of rows, pictures, positive masks, both sides of a contrast."""

@@ -1,0 +1,1 @@
+"""Reading a genfilt database into compact arrays."""

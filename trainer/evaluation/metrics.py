@@ -1,0 +1,66 @@
+"""Measures of a ranking, in plain NumPy: AUC, Recall@k, precision and recall, and intervals.
+
+Equal scores count as what random order would give on average, so a model that answers one number
+for everything scores 0.5 in AUC and chance in Recall@k.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genfilt.common.arrays import Bools, Floats
+from genfilt.common.statistics import auc
+
+
+def auc_by_group(scores: Floats, positive: Bools, groups: NDArray[np.int64]) -> Floats:
+    """Return (N,) the AUC of each item's own group (query), nan where it lacks a class.
+
+    Their mean is the group AUC: it asks whether each query's products are in order, where the AUC
+    over all pairs also asks that scores mean the same for every query.
+    """
+    values = np.full(len(scores), np.nan)
+    order = np.argsort(groups, kind="stable")
+    for own in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+        values[own] = auc(scores[own], positive[own])
+    return values
+
+
+def recall_at(scores: Floats, k: int) -> Floats:
+    """Return (N,) the chance that column 0 of each row of scores (N, C) is among its top k.
+
+    Rows of fewer columns are padded with -inf. Ties stand in random order, hence a chance.
+    """
+    target = scores[:, :1]
+    above = (scores > target).sum(1)
+    level = (scores == target).sum(1)
+    chance: Floats = np.clip(k - above, 0, level) / level
+    return chance
+
+
+def random_recall(sizes: NDArray[np.int64], k: int) -> float:
+    """Return the mean Recall@k of a random order over candidate lists of sizes (N,)."""
+    return float(np.minimum(k / sizes, 1.0).mean()) if len(sizes) else float("nan")
+
+
+def precision_recall(scores: Floats, positive: Bools) -> tuple[Floats, Floats, Floats]:
+    """Return (precision, recall, threshold), each (T,), by falling distinct threshold.
+
+    Point t takes every pair whose score is at least threshold[t].
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked, hits = scores[order], np.cumsum(positive[order])
+    last = np.flatnonzero(np.diff(ranked, append=np.nan) != 0)
+    found = hits[last].astype(np.float64)
+    return found / (last + 1), found / max(1, int(positive.sum())), ranked[last]
+
+
+def image_weight(image: Floats, title: Floats) -> Floats:
+    """Return (N,) the share of the picture in M: max(s(M,I), 0) over both sides' sum (Table 6).
+
+    Where neither side has a positive part no share is defined, and the answer is nan.
+    """
+    picture, text = np.maximum(image, 0), np.maximum(title, 0)
+    total = picture + text
+    share: Floats = np.divide(picture, total, out=np.full(len(total), np.nan), where=total > 0)
+    return share

@@ -1,0 +1,1 @@
+"""Blind human comparison of two models (the paper's Table 4)."""

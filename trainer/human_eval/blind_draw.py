@@ -1,0 +1,175 @@
+"""Two models' best products on one blind sheet, for people to judge (the paper's Table 4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from genfilt.common.atomic import write_text
+from genfilt.common.errors import UsageError, UserError
+from trainer.database.known_pairs import open_database
+from trainer.evaluation.candidates import SPLITS
+from trainer.human_eval.sheet import Shown, write_sheet
+from trainer.serving.relevance_model import RelevanceModel, load
+from trainer.serving.vectors import encode_catalogue
+
+LETTERS = "bcdfghjklmnpqrstvwxz"  # without vowels nothing reads as a word, or as a month
+QUERIES = """
+SELECT q, min(query_id), arg_min(query, query_id)
+FROM (SELECT query_id FROM clicks WHERE split = $split
+      UNION SELECT query_id FROM labels WHERE split = $split)
+JOIN query_no USING (query_id) JOIN queries USING (query_id) GROUP BY q ORDER BY q
+"""
+PRODUCTS = """
+SELECT p, min(product_id), arg_min(title, product_id),
+       arg_min(image, product_id) FILTER (image_key IS NOT NULL)
+FROM products JOIN product_no USING (product_id)
+WHERE p IN (SELECT unnest($wanted::INTEGER[])) GROUP BY p
+"""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What is drawn for judging."""
+
+    split: str = "val"
+    """Whose queries: those with a click or label of it."""
+    queries: int = 50
+    """How many of them, at most."""
+    top: int = 10
+    """Products of each model for each query."""
+    seed: int = 0
+    """Decides which queries, and the order of the rows."""
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise UsageError(f"--split is '{self.split}'; give one of {', '.join(SPLITS)}.")
+        for name in ("queries", "top"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"--{name} is {getattr(self, name)}; give 1 or more.")
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """Whose a row is: its rank with each of the two models, None where it is not in the top."""
+
+    row: str
+    query_id: str
+    product_id: str
+    ranks: tuple[int | None, int | None]
+
+
+@dataclass(frozen=True)
+class Key:
+    """The two models and whose each row of the sheet is."""
+
+    models: tuple[str, str]
+    rows: list[Keyed]
+
+    def write(self, path: Path) -> None:
+        """Write the key as JSON; whoever judges must not see it."""
+        write_text(path, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Key:
+        """Return what `write` wrote.
+
+        Raises:
+            UserError: the file is missing or no key.
+        """
+        try:
+            values = json.loads(path.read_text("utf-8"))
+            first, second = values["models"]
+            rows = [Keyed(**row | {"ranks": tuple(row["ranks"])}) for row in values["rows"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{path} is no key of a sheet ({error}); give --key the file that "
+                "trainer judge export wrote beside the sheet."
+            ) from error
+        return cls((first, second), rows)
+
+
+def export_sheet(models: tuple[Path, Path], db: Path, path: Path, draw: Draw) -> dict[str, Any]:
+    """Write the top products of two models as one blind sheet, and its key beside it.
+
+    A product that both models chose is judged once. Rows stand by query, in random order.
+
+    Args:
+        models: two folders of `trainer export`, or of runs.
+        db: a genfilt database, whose whole catalogue is ranked.
+        path: the sheet's; the page is path.html and the key path.key.json.
+        draw: which queries, and how many products.
+
+    Raises:
+        UserError: a model or the database cannot be read, or has nothing to judge.
+    """
+    if models[0].resolve() == models[1].resolve():
+        raise UsageError(f"Both models are {models[0]}; give two different folders.")
+    with open_database(db) as connection:
+        queries = _queries(connection, draw, db)
+    texts = [text for _, _, text in queries]
+    ranked = [rank(load(model), texts, db, draw.top) for model in models]
+    with open_database(db) as connection:
+        wanted = np.unique(np.concatenate(ranked)).tolist()
+        found = connection.execute(PRODUCTS, {"wanted": wanted}).fetchall()
+    products = {p: (name, title, image) for p, name, title, image in found}
+    rng = np.random.default_rng(draw.seed)
+    shown: list[Shown] = []
+    keyed: list[Keyed] = []
+    for place in rng.permutation(len(queries)):
+        _, query_id, query = queries[place]
+        first, second = (numbers[place].tolist() for numbers in ranked)
+        for p in rng.permutation(np.union1d(first, second)).tolist():
+            product_id, title, image = products[p]
+            row = f"{len(shown) + 1}{''.join(rng.choice(list(LETTERS), 4))}"
+            shown.append(Shown(row, query, title, image))
+            ranks = (_rank(first, p), _rank(second, p))
+            keyed.append(Keyed(row, query_id, product_id, ranks))
+    key = path.with_suffix(".key.json")
+    page = write_sheet(shown, path)
+    Key((str(models[0]), str(models[1])), keyed).write(key)
+    made = {"sheet": str(path), "page": str(page), "key": str(key)}
+    return made | {"queries": len(queries), "rows": len(shown)}
+
+
+def _queries(
+    connection: duckdb.DuckDBPyConnection, draw: Draw, db: Path
+) -> list[tuple[int, str, str]]:
+    found = connection.execute(QUERIES, {"split": draw.split}).fetchall()
+    if not found:
+        raise UserError(
+            f"{db} has no query with a click or label of the split '{draw.split}'; "
+            "give another --split."
+        )
+    rng = np.random.default_rng(draw.seed)
+    chosen = rng.choice(len(found), size=min(draw.queries, len(found)), replace=False)
+    return [found[place] for place in np.sort(chosen)]
+
+
+def rank(model: RelevanceModel, queries: Sequence[str], db: Path, top: int) -> NDArray[np.int64]:
+    """Return the numbers p (Q, top) of each query's best products of a catalogue, best first.
+
+    The catalogue streams by; of equal scores the smaller number comes first.
+    """
+    wanted = model.encode_query(queries)
+    scores = np.empty((len(queries), 0), dtype=np.float32)
+    numbers = np.empty((len(queries), 0), dtype=np.int64)
+    for encoded in encode_catalogue(model, db):
+        p = np.array([product.p for product in encoded.products], dtype=np.int64)
+        scores = np.concatenate([scores, wanted @ encoded.vectors.T], axis=1)
+        numbers = np.concatenate([numbers, np.broadcast_to(p, (len(queries), len(p)))], axis=1)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+        scores = np.take_along_axis(scores, order, axis=1)
+        numbers = np.take_along_axis(numbers, order, axis=1)
+    return numbers
+
+
+def _rank(chosen: list[int], p: int) -> int | None:
+    return chosen.index(p) + 1 if p in chosen else None

@@ -1,0 +1,1 @@
+"""The correction tables as positives of other trainers."""

@@ -1,0 +1,187 @@
+"""What each stage adds up (section 4.3): masks, negatives and losses around the model's passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from trainer.batches.batch_sides import BatchSide, Negatives, Place
+from trainer.batches.mask import Mask, Masks
+from trainer.batches.reader import Inputs
+from trainer.config import Ablation
+from trainer.database.known_pairs import Integers
+from trainer.distributed import first_row, gather, mean_of_all
+from trainer.losses.contrastive import contrastive_rows, cross_query_pairs
+from trainer.losses.matching import matching_rows
+from trainer.model.encoder import Memory
+from trainer.model.gradient_cache import CachedPasses
+from trainer.model.query_life import QueryLife
+
+ALIGNMENT = ("qic", "qtc", "qmc")
+FUSION = ("itm", "qmm")
+
+
+def parts_of(
+    stage: int, without: Iterable[Ablation] = (), *, cross_query: bool = False
+) -> tuple[str, ...]:
+    """Return the losses that a stage adds up: ITC and ITM in stage 1, then all of eq. 4.
+
+    The paper's stage 1 is ITC alone; ITM is ours, so that the cross-attention is not random when
+    stage 2 begins. QMX, with `cross_query`, is ours too: QMC across queries.
+    """
+    compared = (*ALIGNMENT, "qmx") if cross_query else ALIGNMENT
+    parts = ("itc", "itm") if stage == 1 else ("itc", "itm", *compared, "qmm")
+    dropped = (compared if "qma" in without else ()) + (FUSION if "qmf" in without else ())
+    return tuple(part for part in parts if part not in dropped)
+
+
+class Objective(nn.Module):
+    """A stage's loss as one module, so that wrappers for several processes see one forward."""
+
+    def __init__(
+        self,
+        model: QueryLife,
+        masks: Masks,
+        parts: tuple[str, ...],
+        seed: int,
+        micro_batch: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.micro_batch = micro_batch
+        self.masks = masks
+        self.parts = parts
+        self.seed = seed
+
+    @property
+    def passes(self) -> QueryLife | CachedPasses:
+        """The model's passes: over all rows at once, or over a micro-batch at a time."""
+        size = self.micro_batch
+        return self.model if size is None else CachedPasses(self.model, size)
+
+    def forward(self, inputs: Inputs) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return this process's share of each loss, and what is only to be logged.
+
+        The latter are "faulty" (B,) bool, rows with an embedding that is not finite, and
+        "positives" (B,), the size of each row's P(i) in the mask of M, or of ITC in stage 1.
+        """
+        model, row, device = self.passes, inputs.product_of_row, inputs.title_ids.device
+        ids, mask = inputs.title_ids, inputs.title_mask
+        place = Place(first_row(len(row), device), len(row), self.seed, inputs.number)
+        products = numbers(inputs.products, device)
+        image = model.encode_images(inputs.images)
+        patches = torch.ones(image.states.shape[:2], dtype=torch.bool, device=device)
+        sides = [
+            BatchSide.of(ids, mask, model.encode_titles(ids, mask).embedding, row).gathered(),
+            BatchSide.of(image.states, patches, image.embedding, row).gathered(),
+        ]
+        fused = model.fuse(ids, mask, image.states)
+        own_pairs = model.match_fused(fused).index_select(0, row)
+        losses, positives = self._product_losses(place, sides, products, own_pairs)
+        if inputs.queries is not None:
+            fusion = BatchSide.of(fused.states, fused.mask, fused.embedding, row)
+            sides += [fusion.gathered(), self._queries(inputs).gathered()]
+            more, positives = self._query_losses(place, sides, inputs, products)
+            losses |= more
+        finite = [side.embedding[place.mine].isfinite().all(dim=1) for side in sides]
+        return losses, {"faulty": ~torch.stack(finite).all(dim=0), "positives": positives}
+
+    def _queries(self, inputs: Inputs) -> BatchSide:
+        assert inputs.query_ids is not None
+        assert inputs.query_mask is not None
+        query = self.passes.encode_queries(inputs.query_ids, inputs.query_mask)
+        row = torch.arange(len(inputs.query_ids), device=inputs.query_ids.device)
+        return BatchSide.of(inputs.query_ids, inputs.query_mask, query.embedding, row)
+
+    def _product_losses(
+        self, place: Place, sides: list[BatchSide], products: Integers, own_pairs: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        titles, images = sides
+        matches = tensor(self.masks.image_title(products), titles)  # image a, title b
+        losses = {}
+        if "itc" in self.parts:
+            there = self._contrast(place, images, titles, matches)
+            losses["itc"] = (there + self._contrast(place, titles, images, matches.T)) / 2
+        if "itm" in self.parts:
+            drawn = self._drawn("itm", place, (titles, images), matches.T)
+            text = titles.of_row[drawn.text]
+            logits = self.passes.match_titles(
+                titles.tokens[text], titles.mask[text], images.tokens, images.of_row[drawn.read]
+            )
+            losses["itm"] = _matched(
+                torch.cat([own_pairs, logits]), torch.ones(place.rows), drawn.found
+            )
+        return losses, matches[place.mine].sum(dim=1)
+
+    def _query_losses(
+        self, place: Place, sides: list[BatchSide], inputs: Inputs, products: Integers
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        titles, images, fusions, queries = sides
+        assert inputs.queries is not None
+        assert inputs.positive is not None
+        masks = self.masks.queries(numbers(inputs.queries, titles.mask.device), products)
+        positive = tensor(masks.fused, titles)
+        contrasts = {
+            "qic": (images, tensor(masks.image, titles)),
+            "qtc": (titles, tensor(masks.title, titles)),
+            "qmc": (fusions, positive),
+        }
+        losses = {
+            name: self._contrast(place, queries, side, mask)
+            for name, (side, mask) in contrasts.items()
+            if name in self.parts
+        }
+        if "qmx" in self.parts:
+            values = cross_query_pairs(
+                queries.embedding, fusions.embedding, positive, self.model.temperature
+            )
+            losses["qmx"] = mean_of_all(values[place.mine], positive[place.mine])
+        if "qmm" in self.parts:
+            drawn = self._drawn("qmm", place, (queries, fusions), positive)
+            own = torch.arange(place.rows, device=positive.device) + place.first
+            text = queries.of_row[torch.cat([own, drawn.text])]
+            read = fusions.of_row[torch.cat([own, drawn.read])]
+            logits = self.passes.match_queries(
+                queries.tokens[text],
+                queries.mask[text],
+                Memory(fusions.tokens, fusions.mask, read),
+            )
+            losses["qmm"] = _matched(logits, inputs.positive, drawn.found)
+        return losses, positive[place.mine].sum(dim=1)
+
+    def _contrast(
+        self, place: Place, rows: BatchSide, columns: BatchSide, positive: Tensor
+    ) -> Tensor:
+        values, counted = contrastive_rows(
+            rows.embedding[place.mine],
+            columns.embedding,
+            positive[place.mine],
+            self.model.temperature,
+        )
+        return mean_of_all(values, counted)
+
+    def _drawn(
+        self, name: str, place: Place, every: tuple[BatchSide, BatchSide], positive: Tensor
+    ) -> Negatives:
+        temperature = self.model.temperature.detach()
+        return Negatives.drawn(name, place, every, positive, temperature)
+
+
+def _matched(logits: Tensor, own: Tensor, found: Tensor) -> Tensor:
+    """Return the matching loss of rows' own pairs with targets `own` (B,), then of negatives."""
+    target = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
+    target[: len(own)] = own.to(target)
+    counted = torch.cat([torch.ones(len(own), dtype=torch.bool, device=found.device), found])
+    return mean_of_all(matching_rows(logits, target), counted)
+
+
+def numbers(mine: Integers, device: torch.device) -> Integers:
+    """Return the numbers of all processes' rows."""
+    return gather(torch.from_numpy(mine).to(device)).cpu().numpy()
+
+
+def tensor(mask: Mask, beside: BatchSide) -> Tensor:
+    """Return a mask as a tensor on the device of a side."""
+    return torch.from_numpy(mask).to(beside.mask.device)

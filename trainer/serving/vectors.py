@@ -1,0 +1,188 @@
+"""Product vectors of a whole catalogue, in bounded memory, pictures read in workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from genfilt.common.console import track
+from genfilt.common.errors import UserError
+from trainer.database.known_pairs import open_database
+from trainer.serving.relevance_model import BATCH, RelevanceModel, Vectors, picture_reader
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS = 4096  # read from the database, and written to the file, at once
+SORTING = "1GB"  # of memory for DuckDB; what does not fit is sorted on disk
+# By number, so that listings of equal content are neighbours and are computed once.
+LISTINGS = """
+SELECT p, title, CASE WHEN image_key IS NOT NULL THEN image END AS image, product_id
+FROM products JOIN product_no USING (product_id) ORDER BY p, product_id
+"""
+
+
+@dataclass(frozen=True)
+class Product:
+    """A distinct content of the catalogue: number p, and the ids that list it."""
+
+    p: int
+    title: str
+    image: str | None
+    product_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EncodedProducts:
+    """Some products and their unit vectors M (N, D); the unreadable ones' pictures count white."""
+
+    products: list[Product]
+    vectors: Vectors
+    unread: list[str]  # product ids
+
+
+def read_products(connection: duckdb.DuckDBPyConnection) -> Iterator[list[Product]]:
+    """Yield the catalogue's distinct products in the order of p, BATCH at a time."""
+    made: list[Product] = []
+    for p, same in groupby(_listings(connection), itemgetter(0)):
+        listings = list(same)
+        _, title, image, _ = listings[0]
+        made.append(Product(p, title, image, tuple(row[3] for row in listings)))
+        if len(made) == BATCH:
+            yield made
+            made = []
+    if made:
+        yield made
+
+
+def _listings(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, str, str | None, str]]:
+    reader: Any = connection.sql(LISTINGS).to_arrow_reader(ROWS)
+    for batch in reader:
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def encode_catalogue(
+    model: RelevanceModel, db: Path, workers: int = 1
+) -> Iterator[EncodedProducts]:
+    """Yield the vectors of all products of a database, in the order of p, as they are computed.
+
+    Args:
+        model: what computes them.
+        db: a genfilt database.
+        workers: processes that read pictures; no more than a few batches are in memory at once.
+
+    Raises:
+        UserError: the database cannot be opened, or has no product.
+    """
+    with open_database(db) as connection, TemporaryDirectory() as folder:
+        connection.execute(f"SET memory_limit = '{SORTING}'")
+        connection.execute("SET temp_directory = ?", [folder])
+        total = connection.sql("SELECT count(DISTINCT p) FROM product_no").fetchall()[0][0]
+        if not total:
+            raise UserError(f"{db} has no products; run genfilt ingest --products.")
+        batches: DataLoader[_Pictures] = DataLoader(
+            _PictureReader(model.model.image_transform),
+            batch_size=None,
+            sampler=_Stream(read_products(connection)),
+            num_workers=workers,
+        )
+        with track("products", total) as advance:
+            for batch in batches:
+                titles = [product.title for product in batch.products]
+                vectors = model.encode_pixels(titles, batch.pixels)
+                yield EncodedProducts(batch.products, vectors, batch.unread)
+                advance(len(titles))
+
+
+def write_vectors(model: RelevanceModel, db: Path, path: Path, workers: int = 1) -> list[str]:
+    """Write product_id and vector (float32, D) of every product as Parquet, whole or not at all.
+
+    Returns:
+        The ids whose pictures could not be read: their vectors are those of a white picture.
+
+    Raises:
+        UserError: the database cannot be read, or the file not written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema({"product_id": pa.string(), "vector": pa.list_(pa.float32(), model.width)})
+    part = path.with_name(f"{path.name}.part")
+    unread: list[str] = []
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with pq.ParquetWriter(part, schema) as writer:
+            held: list[pa.RecordBatch] = []
+            for encoded in encode_catalogue(model, db, workers):
+                held.append(_rows(encoded, schema))
+                unread += encoded.unread
+                if sum(map(len, held)) >= ROWS:
+                    writer.write_table(pa.Table.from_batches(held))
+                    held = []
+            if held:
+                writer.write_table(pa.Table.from_batches(held))
+        part.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"The vectors cannot be written to {path} ({error.strerror or error}); "
+            "give another --products."
+        ) from error
+    return unread
+
+
+def _rows(encoded: EncodedProducts, schema: pa.Schema) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    listed = [len(product.product_ids) for product in encoded.products]
+    vectors = np.repeat(encoded.vectors, listed, axis=0)
+    ids = [name for product in encoded.products for name in product.product_ids]
+    flat = pa.array(vectors.ravel(), pa.float32())
+    values = pa.FixedSizeListArray.from_arrays(flat, encoded.vectors.shape[1])
+    return pa.record_batch([pa.array(ids, pa.string()), values], schema=schema)
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    products: list[Product]
+    pixels: Tensor  # (N, 3, S, S)
+    unread: list[str]
+
+
+class _PictureReader(Dataset[_Pictures]):
+    """Reads the pictures of some products; runs in worker processes."""
+
+    def __init__(self, transform: Callable[..., Tensor]) -> None:
+        self.transform = transform
+
+    def __getitem__(self, products: list[Product]) -> _Pictures:
+        read = picture_reader(self.transform)
+        pixels: list[Tensor] = []
+        unread: list[str] = []
+        for product in products:
+            try:
+                pixels.append(read(product.image))
+            except UserError:
+                pixels.append(read(None))
+                unread += product.product_ids
+        return _Pictures(products, torch.stack(pixels), unread)
+
+
+class _Stream(Sampler[list[Product]]):
+    """Batches as the sampler that DataLoader asks for: drawn as workers get free, never held."""
+
+    def __init__(self, batches: Iterator[list[Product]]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[list[Product]]:
+        return self.batches

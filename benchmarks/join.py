@@ -89,12 +89,32 @@ def genfilt(left: Vectors, right: Vectors, threshold: float) -> Pairs:
     return np.concatenate(i), np.concatenate(j)
 
 
+def genfilt_without_bytes(left: Vectors, right: Vectors, threshold: float) -> Pairs:
+    """Ours on a processor without AVX512_VNNI: the codes are multiplied as float32."""
+    from genfilt.join import llvm_tiles
+
+    llvm_tiles.multiplies_bytes = lambda: False
+    return genfilt(left, right, threshold)
+
+
 CONTENDERS: dict[str, Callable[[Vectors, Vectors, float], Pairs]] = {
     "FAISS IndexFlatIP.range_search": faiss_range_search,
     "torch float32 blocks": torch_blocks,
     "sentence-transformers semantic_search": semantic_search,
     "genfilt threshold_join": genfilt,
+    "genfilt without byte products": genfilt_without_bytes,
 }
+
+
+def processor_features() -> str:
+    """Return the features of the processor that decide the speed of a product; Linux only."""
+    wanted = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return "features unknown"
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "").split()
+    return " ".join(name for name in wanted if name in flags) or "none of AVX2, AVX-512, AMX"
 
 
 def resident(field: str, reset: bool = False) -> float:
@@ -221,6 +241,7 @@ def main() -> None:
     import torch
 
     print(f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, ", end="")
+    print(processor_features())
     print(f"{options.threads} threads, medians of {options.rounds}, {time.strftime('%Y-%m-%d')}")
     if options.growth:
         growth(*options.growth, options.sigma[0], options.threads, options.rounds)

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from genfilt.join import cpu_loops as native
+from genfilt.common.arrays import Vectors
+from genfilt.join import cpu_loops
 from genfilt.join.codes import NEVER, JoinPlan
 from genfilt.join.llvm_tiles import BYTE_VECTORS, FLOAT_VECTORS, ROWS
-from genfilt.join.pairs import LANES, Batch, Vectors
+from genfilt.join.pairs import LANES, Batch
 
 LEVELS = 3
 CHUNK = 1024  # rows coded at once, no fewer than a tile has
@@ -32,19 +33,23 @@ class Packed:
 
 
 def scan_join(
-    vectors: tuple[Vectors, Vectors], plan: JoinPlan, threshold: float, memory: int, bytes_: bool
+    vectors: tuple[Vectors, Vectors],
+    plan: JoinPlan,
+    threshold: float,
+    memory: int,
+    byte_products: bool,
 ) -> Iterator[Batch]:
-    """All pairs that pass; vectors are C-contiguous. bytes_ says how the codes are multiplied."""
+    """All pairs that pass; vectors are C-contiguous. byte_products says how the codes are multiplied."""
     threads = torch.get_num_threads()
-    entry = 1 if bytes_ else 4
+    entry = 1 if byte_products else 4
     rows = memory // 3 // (plan.stops[-1] * (2 + entry) + 64)
     capacity = min(1 << 18, memory // 6 // (24 * 2 * threads))
-    capacity = max(capacity, 2 * native.FOUND + 2 * ROWS * LANES * 4)
+    capacity = max(capacity, 2 * cpu_loops.FOUND + 2 * ROWS * LANES * 4)
     with ThreadPoolExecutor(threads) as pool:
         for a in range(0, len(vectors[0]), rows):
-            left = _pack(pool, vectors[0][a : a + rows], a, plan, True, bytes_)
+            left = _pack(pool, vectors[0][a : a + rows], a, plan, True, byte_products)
             for b in range(0, len(vectors[1]), rows):
-                right = _pack(pool, vectors[1][b : b + rows], b, plan, False, bytes_)
+                right = _pack(pool, vectors[1][b : b + rows], b, plan, False, byte_products)
                 yield from _scan(pool, threads, (left, right), vectors, plan, threshold, capacity)
 
 
@@ -65,7 +70,7 @@ def _scan(
 
     def work(task: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Batch]:
         out = (np.empty(capacity, np.int64), np.empty(capacity, np.int64), np.empty(capacity))
-        count = native.scan(codes, (left.order, right.order), sources, threshold, task, out)
+        count = cpu_loops.scan(codes, (left.order, right.order), sources, threshold, task, out)
         return task, (out[0][:count].copy(), out[1][:count].copy(), out[2][:count].copy())
 
     waiting: deque[Future[tuple[npt.NDArray[np.int64], Batch]]] = deque()
@@ -119,7 +124,7 @@ def _encode(
 
     def work(first: int) -> None:
         rows = (address, width, first, min(first + CHUNK, len(vectors)))
-        native.encode(rows, rotation, levels, margins, left, out)
+        cpu_loops.encode(rows, rotation, levels, margins, left, out)
 
     for _ in pool.map(work, range(0, len(vectors), CHUNK)):
         pass
@@ -127,24 +132,29 @@ def _encode(
 
 
 def _pack(
-    pool: ThreadPoolExecutor, vectors: Vectors, first: int, plan: JoinPlan, left: bool, bytes_: bool
+    pool: ThreadPoolExecutor,
+    vectors: Vectors,
+    first: int,
+    plan: JoinPlan,
+    left: bool,
+    byte_products: bool,
 ) -> Packed:
     """Code the rows and lay them out by nearest centre; first is the number of the first one."""
     entries, offsets, groups = _encode(pool, vectors, plan, left)
     order = groups.argsort(kind="stable")
-    columns = LANES * (BYTE_VECTORS if bytes_ else FLOAT_VECTORS)
+    columns = LANES * (BYTE_VECTORS if byte_products else FLOAT_VECTORS)
     padding = -len(order) % (ROWS if left else columns)
     entries = np.concatenate([entries[order], np.zeros((padding, entries.shape[1]), np.int8)])
     offsets = np.pad(offsets[:, order], ((0, 0), (0, padding)))
     offsets[:, len(order) :] = NEVER
     offsets[1:] -= offsets[:-1].copy()
-    if left and bytes_:
+    if left and byte_products:
         # the tile takes columns as unsigned bytes, code + 128
         starts = np.array((0, *plan.stops[:-1]))
         offsets -= 128 * np.add.reduceat(entries, starts, axis=1, dtype=np.int32).T
-    codes: npt.NDArray[np.generic] = entries if bytes_ else entries.astype(np.float32)
+    codes: npt.NDArray[np.generic] = entries if byte_products else entries.astype(np.float32)
     if not left:
-        lanes = (entries ^ np.int8(-128)).view(np.int32) if bytes_ else codes
+        lanes = (entries ^ np.int8(-128)).view(np.int32) if byte_products else codes
         codes = lanes.reshape(-1, columns, lanes.shape[1]).transpose(0, 2, 1)
     packed = np.ascontiguousarray(codes), np.ascontiguousarray(offsets)
     return Packed(*packed, order.astype(np.int64) + first)

@@ -5,33 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from numba import njit
 
 from genfilt.join.codes import LIMIT, SHARES
-from genfilt.join.llvm_tiles import ROWS, exact_score, rotate, tile_masks
+from genfilt.join.compiled import compiled
+from genfilt.join.llvm_scores import exact_score
+from genfilt.join.llvm_tiles import ROWS, rotate, tile_masks
 from genfilt.join.pairs import LANES, TOLERANCE
 
 FOUND = 4096  # survivors between two rounds of exact scoring
 BOUNDED = {"reassoc", "contract", "nsz"}  # sums of any order, whose worst error is allowed for
 
 
-def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile on first use; keep the machine code where a folder for it can be written."""
-
-    def compile_(function: Callable[..., Any]) -> Any:
-        try:
-            return njit(nogil=True, cache=True, **options)(function)
-        except RuntimeError:
-            return njit(nogil=True, **options)(function)
-
-    return compile_
-
-
-@_compiled()
+@compiled()
 def lengths(vectors, width, rows, mean, mean2):  # type: ignore[no-untyped-def]
     """Largest squared length and squared distance from mean of rows (first, last)."""
     longest = furthest = 0.0
@@ -45,7 +31,7 @@ def lengths(vectors, width, rows, mean, mean2):  # type: ignore[no-untyped-def]
     return longest, furthest
 
 
-@_compiled(fastmath=BOUNDED)
+@compiled(fastmath=BOUNDED)
 def _nearest(x, centres, near):  # type: ignore[no-untyped-def]
     """The centre nearest to x; centres (c + 1, C) end in minus half their squared lengths."""
     last = len(centres) - 1
@@ -56,7 +42,7 @@ def _nearest(x, centres, near):  # type: ignore[no-untyped-def]
     return np.argmax(near)
 
 
-@_compiled(fastmath=BOUNDED)
+@compiled(fastmath=BOUNDED)
 def _encode_level(x, first, known, code, step):  # type: ignore[no-untyped-def]
     """Round x[first:known] into code; squared length and squared error."""
     square = error = np.float32(0)
@@ -70,9 +56,9 @@ def _encode_level(x, first, known, code, step):  # type: ignore[no-untyped-def]
     return square, error
 
 
-@_compiled()
+@compiled()
 def encode(rows, rotation, levels, margins, left, out):  # type: ignore[no-untyped-def]
-    """Code some rows of a side: sketch.encode, which see, in loops.
+    """Code some rows of a side as `codes.encode` does, in loops.
 
     rows: address, width, first and last row, at least ROWS of them. rotation: basis (panels, width,
     LANES), start (panels, LANES) and centres. levels: known and stops. out: entries, offsets and
@@ -123,7 +109,7 @@ def encode(rows, rotation, levels, margins, left, out):  # type: ignore[no-untyp
             groups[row] = _nearest(x, centres, near)
 
 
-@_compiled()
+@compiled()
 def _keep(found, count, orders, vectors, threshold, out, kept):  # type: ignore[no-untyped-def]
     """Score the found pairs and append those that pass to out; return how many it holds."""
     width = vectors[2]
@@ -140,7 +126,7 @@ def _keep(found, count, orders, vectors, threshold, out, kept):  # type: ignore[
     return kept
 
 
-@_compiled()
+@compiled()
 def scan(codes, orders, vectors, threshold, task, out):  # type: ignore[no-untyped-def]
     """Fill out with the pairs of one task, return their number; task says where to go on.
 

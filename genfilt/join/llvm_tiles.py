@@ -1,10 +1,29 @@
-"""Machine instructions of the join's inner loops, as numba intrinsics.
+"""Tiles of code products for the join's inner loop, as numba intrinsics.
 
-A tile is ROWS rows against a panel of columns, kept in registers. Where the CPU multiplies bytes
-(AVX512_VNNI) codes stay bytes, four to a lane; elsewhere they become float32, in which the same
-integers and sums are exact. Both give the same survivors.
+A *tile* is the product of ROWS coded rows of the left side with one *panel* of coded columns of the
+right side, in which the totals never leave the registers:
 
-numba keeps compiled code by the file of the loop that calls these: save native.py after a change.
+                       panel: LANES columns a register, `vectors` registers wide
+                       c0 ... c15 | c16 ... c31 | ...
+    row 0  (splat)  x    total        total           for each group of code entries:
+    row 1  (splat)  x    total        total             load the panel's registers once,
+    ...                  ...          ...               repeat one row's entry in all lanes (splat),
+    row 5  (splat)  x    total        total             total += column * row
+
+Six rows by four registers are 24 totals; with four columns and a splat row they fill 29 of the 32
+registers of AVX-512, and each loaded column serves six rows. Where the CPU multiplies bytes
+(AVX512_VNNI) a lane holds four code entries, and `vpdpbusd` multiplies and adds all four at once:
+64 products an instruction. Elsewhere codes are float32, one entry a lane, in which the same
+integers and sums are exact (below 2^24). Both give the same survivors.
+
+Codes come in levels (codes.py): the first entries of a code give a cheap upper bound, further
+entries a tighter one. After each level the sign bit of a total says whether the pair can still
+pass; where no pair of the tile can, the tile ends. A tile as control flow:
+
+    offset -> loop: multiply one group -> level complete? -> after: any total >= 0?
+                ^        no: repeat                             no: done (0)
+                |                                               last level: hit, write masks (1)
+                +------ again: add the next level's offsets <-- yes, more levels
 """
 
 # numba and llvmlite carry no types
@@ -14,7 +33,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
@@ -22,51 +40,38 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from genfilt.join.llvm_values import (
+    FLOATS,
+    I16,
+    I32,
+    I64,
+    INTS,
+    Untyped,
+    call,
+    load,
+    number,
+    splat,
+    unpack,
+)
 from genfilt.join.pairs import LANES
 
 ROWS = 6
 BYTE_VECTORS, FLOAT_VECTORS = 4, 1  # registers that a panel is wide
 
-_I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
-_INTS = ir.VectorType(_I32, LANES)
-_FLOATS = ir.VectorType(ir.FloatType(), LANES)
-_DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
-
-llvm.initialize_native_asmparser()
-
 
 def multiplies_bytes() -> bool:
-    """Whether code for this CPU may use the byte products (AVX512_VNNI) of the faster tile."""
+    """Tell whether code for this CPU may use the byte products (AVX512_VNNI) of the faster tile."""
     if config.CPU_NAME is not None or config.CPU_FEATURES is not None:
-        return False  # numba was told to compile for another CPU
+        return False  # numba compiles for another CPU
     features = llvm.get_host_cpu_features()
     return all(features.get(name, False) for name in ("avx512f", "avx512bw", "avx512vnni"))
 
 
-def _number(value: int) -> ir.Constant:
-    return ir.Constant(_I64, value)
-
-
-def _load(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
-    value = builder.load(builder.inttoptr(address, ir.PointerType(kind)))
-    value.align = 4
-    return value
-
-
-def _splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-    kind = ir.VectorType(value.type, LANES)
-    first = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(_I32, 0))
-    return builder.shuffle_vector(first, first, ir.Constant(_INTS, [0] * LANES))
-
-
-def _call(builder: ir.IRBuilder, name: str, kind: ir.Type, values: list[ir.Value]) -> ir.Value:
-    signature = ir.FunctionType(kind, [value.type for value in values])
-    return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), values)
-
-
 def _dot_bytes(builder: ir.IRBuilder, total: ir.Value, column: ir.Value, row: ir.Value) -> ir.Value:
-    # written out because the intrinsic's operand types differ between releases of LLVM
-    signature = ir.FunctionType(_INTS, [_INTS] * 3)
+    # As assembly, since the operand types of LLVM's own function differ between its releases. Its
+    # constraints read: the result is a register (=v), which is also operand 0; two more registers.
+    llvm.initialize_native_asmparser()
+    signature = ir.FunctionType(INTS, [INTS] * 3)
     instruction = ir.InlineAsm(signature, "vpdpbusd $3, $2, $0", "=v,0,v,v", side_effect=False)
     return builder.call(instruction, [total, column, row])
 
@@ -74,41 +79,41 @@ def _dot_bytes(builder: ir.IRBuilder, total: ir.Value, column: ir.Value, row: ir
 def _dot_floats(
     builder: ir.IRBuilder, total: ir.Value, column: ir.Value, row: ir.Value
 ) -> ir.Value:
-    return _call(builder, f"llvm.fmuladd.v{LANES}f32", _FLOATS, [column, row, total])
+    return call(builder, f"llvm.fmuladd.v{LANES}f32", FLOATS, [column, row, total])
 
 
 class _Tile:
     """Emits a tile; its totals are variables that the compiler keeps in registers."""
 
-    def __init__(self, builder: ir.IRBuilder, bytes_: bool) -> None:
+    def __init__(self, builder: ir.IRBuilder, byte_products: bool) -> None:
         self.builder = builder
-        self.vectors = BYTE_VECTORS if bytes_ else FLOAT_VECTORS
-        self.lane = _I32 if bytes_ else ir.FloatType()
+        self.vectors = BYTE_VECTORS if byte_products else FLOAT_VECTORS
+        self.lane = I32 if byte_products else ir.FloatType()
         self.kind = ir.VectorType(self.lane, LANES)
-        self.dot: Callable[..., ir.Value] = _dot_bytes if bytes_ else _dot_floats
-        self.plus = builder.add if bytes_ else builder.fadd
+        self.dot: Callable[..., ir.Value] = _dot_bytes if byte_products else _dot_floats
+        self.plus = builder.add if byte_products else builder.fadd
         self.totals = [
             [cgutils.alloca_once(builder, self.kind) for _ in range(self.vectors)]
             for _ in range(ROWS)
         ]
 
     def at(self, base: ir.Value, index: ir.Value | int, scale: ir.Value | int) -> ir.Value:
-        """The address base + index * scale."""
-        index, scale = (_number(v) if isinstance(v, int) else v for v in (index, scale))
+        """Return the address base + index * scale."""
+        index, scale = (number(v) if isinstance(v, int) else v for v in (index, scale))
         return self.builder.add(base, self.builder.mul(index, scale))
 
     def _integer(self, address: ir.Value, kind: ir.Type) -> ir.Value:
-        value = _load(self.builder, address, kind)
-        if self.kind != _FLOATS:
+        value = load(self.builder, address, kind)
+        if self.kind != FLOATS:
             return value
-        return self.builder.sitofp(value, self.kind if kind == _INTS else self.lane)
+        return self.builder.sitofp(value, self.kind if kind == INTS else self.lane)
 
     def offset(self, rows: ir.Value, columns: ir.Value, first: bool) -> None:
         """Set the totals to row plus column offsets, or add these to them."""
         builder = self.builder
-        right = [self._integer(self.at(columns, c, 4 * LANES), _INTS) for c in range(self.vectors)]
+        right = [self._integer(self.at(columns, c, 4 * LANES), INTS) for c in range(self.vectors)]
         for r, totals in enumerate(self.totals):
-            left = _splat(builder, self._integer(self.at(rows, r, 4), _I32))
+            left = splat(builder, self._integer(self.at(rows, r, 4), I32))
             for total, column in zip(totals, right, strict=True):
                 both = self.plus(left, column)
                 builder.store(both if first else self.plus(builder.load(total), both), total)
@@ -118,65 +123,62 @@ class _Tile:
         builder = self.builder
         columns = self.at(panel, group, 4 * LANES * self.vectors)
         right = [
-            _load(builder, self.at(columns, c, 4 * LANES), self.kind) for c in range(self.vectors)
+            load(builder, self.at(columns, c, 4 * LANES), self.kind) for c in range(self.vectors)
         ]
         here = self.at(row, group, 4)
         for r, totals in enumerate(self.totals):
-            left = _splat(builder, _load(builder, self.at(here, r, stride), self.lane))
+            left = splat(builder, load(builder, self.at(here, r, stride), self.lane))
             for total, column in zip(totals, right, strict=True):
                 builder.store(self.dot(builder, builder.load(total), column, left), total)
 
     def signs(self) -> list[ir.Value]:
-        """The totals as integers, whose sign is theirs."""
+        """Return the totals as integers of the same sign (a float's is its highest bit, too)."""
         return [
-            self.builder.bitcast(self.builder.load(total), _INTS)
+            self.builder.bitcast(self.builder.load(total), INTS)
             for totals in self.totals
             for total in totals
         ]
 
     def mask(self, values: ir.Value) -> ir.Value:
-        """Sixteen bits: which lanes are not negative."""
-        passed = self.builder.icmp_signed(">=", values, ir.Constant(_INTS, [0] * LANES))
-        return self.builder.bitcast(passed, _I16)
+        """Return sixteen bits that say which lanes are not negative."""
+        passed = self.builder.icmp_signed(">=", values, ir.Constant(INTS, [0] * LANES))
+        return self.builder.bitcast(passed, I16)
 
-
-def _unpack(
-    context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]
-) -> list[Any]:
-    """Address, first stride and array for an array argument, any other value as it is."""
-    result = []
-    for kind, value in zip(signature.args, values, strict=True):
-        if isinstance(kind, types.Array):
-            array = context.make_array(kind)(context, builder, value)
-            strides = cgutils.unpack_tuple(builder, array.strides)
-            result.append((builder.ptrtoint(array.data, _I64), strides[0], array))
-        else:
-            result.append(value)
-    return result
+    def store_masks(self, address: ir.Value) -> None:
+        """Write the mask of every register of totals, row by row."""
+        for index, sign in enumerate(self.signs()):
+            pointer = self.builder.inttoptr(self.at(address, index, 2), ir.PointerType(I16))
+            self.builder.store(self.mask(sign), pointer)
 
 
 @intrinsic
 def tile_masks(
-    context: Any, a: Any, row: Any, b: Any, panel: Any, u: Any, v: Any, stops: Any, masks: Any
-) -> Any:
-    """1 and the masks of pairs that may pass, or 0 where none can.
+    context: Untyped,
+    a: Untyped,
+    row: Untyped,
+    b: Untyped,
+    panel: Untyped,
+    u: Untyped,
+    v: Untyped,
+    stops: Untyped,
+    masks: Untyped,
+) -> Untyped:
+    """Return 1 and write the masks of pairs that may pass, or return 0 where none can.
 
     a (rows, entries) and b (panels, groups, columns...) are codes, u and v (levels, rows or
     columns) what each level adds to the offsets, stops the groups up to each level.
     """
 
     def generate(
-        context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]
+        context: Untyped, builder: ir.IRBuilder, signature: Untyped, values: list[ir.Value]
     ) -> ir.Value:
-        a_, row_, b_, panel_, u_, v_, stops_, masks_ = _unpack(context, builder, signature, values)
+        a_, row_, b_, panel_, u_, v_, stops_, masks_ = unpack(context, builder, signature, values)
         levels = cgutils.unpack_tuple(builder, stops_[2].shape)[0]
         tile = _Tile(builder, a.dtype == types.int8)
         rows, columns = tile.at(a_[0], row_, a_[1]), tile.at(b_[0], panel_, b_[1])
         left = tile.at(u_[0], row_, 4)
         right = tile.at(v_[0], panel_, 4 * LANES * tile.vectors)
-        level = cgutils.alloca_once_value(builder, _number(0))
-        group = cgutils.alloca_once_value(builder, _number(0))
-        result = cgutils.alloca_once_value(builder, _number(0))
+        level, group, result = (cgutils.alloca_once_value(builder, number(0)) for _ in range(3))
         loop, after, more, again, hit, done = (
             builder.append_basic_block(name)
             for name in ("loop", "after", "more", "again", "hit", "done")
@@ -186,18 +188,18 @@ def tile_masks(
 
         builder.position_at_end(loop)
         tile.multiply(builder.load(group), rows, a_[1], columns)
-        following = builder.add(builder.load(group), _number(1))
+        following = builder.add(builder.load(group), number(1))
         builder.store(following, group)
-        stop = _load(builder, tile.at(stops_[0], builder.load(level), 8), _I64)
+        stop = load(builder, tile.at(stops_[0], builder.load(level), 8), I64)
         builder.cbranch(builder.icmp_signed("<", following, stop), loop, after)
 
         builder.position_at_end(after)
         common = functools.reduce(builder.and_, tile.signs())
-        none = builder.icmp_unsigned("==", tile.mask(common), ir.Constant(_I16, 0))
+        none = builder.icmp_unsigned("==", tile.mask(common), ir.Constant(I16, 0))
         builder.cbranch(none, done, more)
 
         builder.position_at_end(more)
-        builder.store(builder.add(builder.load(level), _number(1)), level)
+        builder.store(builder.add(builder.load(level), number(1)), level)
         builder.cbranch(builder.icmp_signed("<", builder.load(level), levels), again, hit)
 
         builder.position_at_end(again)
@@ -206,10 +208,8 @@ def tile_masks(
         builder.branch(loop)
 
         builder.position_at_end(hit)
-        for index, sign in enumerate(tile.signs()):
-            pointer = builder.inttoptr(tile.at(masks_[0], index, 2), ir.PointerType(_I16))
-            builder.store(tile.mask(sign), pointer)
-        builder.store(_number(1), result)
+        tile.store_masks(masks_[0])
+        builder.store(number(1), result)
         builder.branch(done)
 
         builder.position_at_end(done)
@@ -220,75 +220,36 @@ def tile_masks(
 
 @intrinsic
 def rotate(
-    context: Any, rows: Any, width: Any, basis: Any, panel: Any, start: Any, out: Any
-) -> Any:
-    """Products of ROWS float32 rows, by address, with one panel of a basis (panels, width, LANES).
+    context: Untyped,
+    rows: Untyped,
+    width: Untyped,
+    basis: Untyped,
+    panel: Untyped,
+    start: Untyped,
+    out: Untyped,
+) -> Untyped:
+    """Multiply ROWS float32 rows, by address, with one panel of a basis (panels, width, LANES).
 
     They are added to start (panels, LANES) and written to out (ROWS, panels, LANES).
     """
 
     def generate(
-        context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]
+        context: Untyped, builder: ir.IRBuilder, signature: Untyped, values: list[ir.Value]
     ) -> ir.Value:
-        rows_, width_, basis_, panel_, start_, out_ = _unpack(context, builder, signature, values)
-        tile = _Tile(builder, bytes_=False)
+        rows_, width_, basis_, panel_, start_, out_ = unpack(context, builder, signature, values)
+        tile = _Tile(builder, byte_products=False)
         columns = tile.at(basis_[0], panel_, basis_[1])
-        begin = _load(builder, tile.at(start_[0], panel_, start_[1]), _FLOATS)
+        begin = load(builder, tile.at(start_[0], panel_, start_[1]), FLOATS)
         for (total,) in tile.totals:
             builder.store(begin, total)
         with cgutils.for_range(builder, width_) as loop:
-            tile.multiply(loop.index, rows_, tile.at(_number(0), width_, 4), columns)
+            tile.multiply(loop.index, rows_, tile.at(number(0), width_, 4), columns)
         for r, (total,) in enumerate(tile.totals):
             address = tile.at(tile.at(out_[0], r, out_[1]), panel_, 4 * LANES)
             place = builder.store(
-                builder.load(total), builder.inttoptr(address, ir.PointerType(_FLOATS))
+                builder.load(total), builder.inttoptr(address, ir.PointerType(FLOATS))
             )
             place.align = 4
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, basis, types.int64, start, out), generate
-
-
-@intrinsic
-def exact_score(context: Any, a: Any, b: Any, width: Any) -> Any:
-    """The exact score of two float32 rows, by address: lane d mod 16, then folded in halves."""
-
-    def generate(
-        context: Any, builder: ir.IRBuilder, signature: Any, values: list[ir.Value]
-    ) -> ir.Value:
-        whole = builder.and_(values[2], _number(-LANES))
-        lanes = cgutils.alloca_once_value(builder, ir.Constant(_DOUBLES, [0.0] * LANES))
-
-        def add(left: ir.Value, right: ir.Value) -> None:
-            left, right = builder.fpext(left, _DOUBLES), builder.fpext(right, _DOUBLES)
-            kept = builder.load(lanes)
-            name = f"llvm.fmuladd.v{LANES}f64"
-            builder.store(_call(builder, name, _DOUBLES, [left, right, kept]), lanes)
-
-        with cgutils.for_range_slice(builder, _number(0), whole, _number(LANES)) as (start, _):
-            shift = builder.mul(start, _number(4))
-            add(*(_load(builder, builder.add(value, shift), _FLOATS) for value in values[:2]))
-        tails = [
-            cgutils.alloca_once_value(builder, ir.Constant(_FLOATS, [0.0] * LANES))
-            for _ in range(2)
-        ]
-        with cgutils.for_range_slice(builder, whole, values[2], _number(1)) as (start, _):
-            shift = builder.mul(start, _number(4))
-            for value, tail in zip(values[:2], tails, strict=True):
-                item = _load(builder, builder.add(value, shift), ir.FloatType())
-                place = builder.trunc(builder.sub(start, whole), _I32)
-                builder.store(builder.insert_element(builder.load(tail), item, place), tail)
-        add(*(builder.load(tail) for tail in tails))
-        total, size = builder.load(lanes), LANES
-        while size > 1:
-            size //= 2
-            halves = (
-                builder.shuffle_vector(
-                    total, total, ir.Constant(ir.VectorType(_I32, size), list(indices))
-                )
-                for indices in (range(size), range(size, 2 * size))
-            )
-            total = builder.fadd(*halves)
-        return builder.extract_element(total, ir.Constant(_I32, 0))
-
-    return types.float64(types.int64, types.int64, types.int64), generate

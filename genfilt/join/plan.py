@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from genfilt.join import cpu_loops as native
+from genfilt.common.arrays import Vectors
+from genfilt.join import cpu_loops
 from genfilt.join.codes import SHARES, JoinPlan, JoinSide, full_precision
-from genfilt.join.pairs import Vectors
 
 SAMPLE = 1024  # rows of each side
 PAIRED = 512  # of them, to count pairs
@@ -78,7 +78,7 @@ def measure(vectors: Vectors) -> JoinSide:
 
     def work(first: int) -> tuple[float, float]:
         rows = (first, min(first + share, len(vectors)))
-        found: tuple[float, float] = native.lengths(address, width, rows, middle, mean2)
+        found: tuple[float, float] = cpu_loops.lengths(address, width, rows, middle, mean2)
         return found
 
     with ThreadPoolExecutor(threads) as pool:
@@ -137,7 +137,7 @@ def _levels(
 
 
 def _centres(x: torch.Tensor, y: torch.Tensor, rows: int) -> torch.Tensor:
-    """K-means over both sides' first directions: a few rounds, since only the order hangs on it."""
+    """K-means over both sides' first directions: a few rounds, since it decides the order alone."""
     points = torch.cat([x, y])
     count = min(max(1, rows // 512), 128, len(points))
     picks = torch.linspace(0, len(points) - 1, count).long()

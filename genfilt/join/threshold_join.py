@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from genfilt.common.arrays import Vectors
 from genfilt.common.errors import UserError
-from genfilt.join.pairs import TOLERANCE, Batch, Vectors
+from genfilt.join.pairs import TOLERANCE, Batch
 
 if TYPE_CHECKING:
     import torch
 
     from genfilt.join.codes import JoinSide
 
-LEAST_MEMORY = 1 << 24
-SMALL = 1 << 20  # pairs below which planning costs more than it saves
-SHORTEST, LONGEST = 1e-12, 1e12  # lengths whose products stay normal numbers in float32
+MIN_MEMORY = 1 << 24
+MIN_PLANNED_PAIRS = 1 << 20  # with fewer, planning costs more than it saves
+MIN_LENGTH, MAX_LENGTH = 1e-12, 1e12  # lengths whose products stay normal numbers in float32
 
 
 def threshold_join(
@@ -31,12 +32,22 @@ def threshold_join(
 ) -> Iterator[Batch]:
     """Yield all pairs (i, j) with left[i] . right[j] >= threshold - 1e-6 |left[i]| |right[j]|.
 
-    left is (N, D) and right (M, D), float32, arrays or memory maps, of any finite norms. Each batch
-    is (left_index, right_index, score): equally long int64, int64 and float64 arrays, in no
-    particular order; every pair comes once. The score is the float64 inner product summed in one
-    fixed order, so the answer is the same to the last bit for every device, block size and memory.
-    device is "auto", "cpu" or a torch device; memory is what the join may use beside its inputs, in
-    bytes. Raises UserError for input that has no right answer, before the first batch.
+    Every pair comes once. Its score is the float64 inner product summed in one fixed order, so the
+    answer is the same to the last bit for every device, block size and memory.
+
+    Args:
+        left: (N, D) float32, an array or memory map, of any finite norms.
+        right: (M, D) float32, likewise.
+        threshold: the least score, in units of the two vectors' lengths.
+        device: "auto", "cpu" or a torch device.
+        memory: bytes that the join may use beside its inputs, 16 MiB or more.
+
+    Yields:
+        (left index, right index, score): int64, int64 and float64 arrays of equal length, in no
+        particular order.
+
+    Raises:
+        UserError: for input that has no right answer, before the first batch.
     """
     left, right = _checked(left, "left"), _checked(right, "right")
     if left.shape[1] != right.shape[1]:
@@ -46,7 +57,7 @@ def threshold_join(
         )
     if not math.isfinite(threshold):
         raise UserError(f"The threshold is {threshold}: give a finite number such as 0.9.")
-    if memory < LEAST_MEMORY:
+    if memory < MIN_MEMORY:
         raise UserError(f"memory={memory} bytes is too little for a join: give 16 MiB or more.")
     where = _device(device)
     if not len(left) or not len(right):
@@ -68,25 +79,25 @@ def _join(
     memory: int,
 ) -> Iterator[Batch]:
     """The way that suits the sizes, the lengths and the device; every way gives the same pairs."""
-    from genfilt.join import torch_join as blocks
+    from genfilt.join import torch_join
 
     longest = sides[0].length * sides[1].length
     if threshold > longest * (1 + 2 * TOLERANCE):
         return iter(())
-    small = len(vectors[0]) * len(vectors[1]) < SMALL
-    if small or not all(SHORTEST < side.length < LONGEST for side in sides):
-        return blocks.plain_join(vectors, threshold, device, memory)
+    small = len(vectors[0]) * len(vectors[1]) < MIN_PLANNED_PAIRS
+    if small or not all(MIN_LENGTH < side.length < MAX_LENGTH for side in sides):
+        return torch_join.plain_join(vectors, threshold, device, memory)
     from genfilt.join.plan import make_plan
 
     least = max(threshold - TOLERANCE * longest, -1.01 * longest)
     if device.type != "cpu":
         plan = make_plan(vectors, sides, least, levels=1)
-        return blocks.coded_join(vectors, plan, threshold, device, memory)
-    from genfilt.join import cpu_join as cpu
+        return torch_join.coded_join(vectors, plan, threshold, device, memory)
+    from genfilt.join import cpu_join
     from genfilt.join.llvm_tiles import multiplies_bytes
 
-    plan = make_plan(vectors, sides, least, levels=cpu.LEVELS)
-    return cpu.scan_join(vectors, plan, threshold, memory, multiplies_bytes())
+    plan = make_plan(vectors, sides, least, levels=cpu_join.LEVELS)
+    return cpu_join.scan_join(vectors, plan, threshold, memory, multiplies_bytes())
 
 
 def _checked(vectors: Vectors, side: str) -> Vectors:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import torch
 
+from genfilt.common.arrays import Vectors
 from genfilt.join.codes import Codes, JoinPlan, encode, full_precision
-from genfilt.join.pairs import LANES, TOLERANCE, Batch, Vectors
+from genfilt.join.pairs import LANES, TOLERANCE, Batch
 
 LARGEST = 1 << 14  # rows of a block
 PIECE = 1 << 21  # numbers that are scored at once: they stay in a cache

@@ -39,7 +39,7 @@ def scan_join(
     memory: int,
     byte_products: bool,
 ) -> Iterator[Batch]:
-    """All pairs that pass; vectors are C-contiguous. byte_products says how the codes are multiplied."""
+    """Yield all pairs that pass; vectors are C-contiguous, byte_products of AVX512_VNNI."""
     threads = torch.get_num_threads()
     entry = 1 if byte_products else 4
     rows = memory // 3 // (plan.stops[-1] * (2 + entry) + 64)

@@ -17,7 +17,8 @@ import pytest
 from genfilt.store.store import Store, now
 from trainer.batches.mask import Masks
 from trainer.database.catalogue import load_catalogue, load_rows
-from trainer.database.known_pairs import load_known_pairs, open_database
+from trainer.database.known_pairs import load_known_pairs
+from trainer.database.reading import open_database
 
 PRODUCTS = (
     # product_id, title key, image key, split, p, f
@@ -71,7 +72,7 @@ def database(tmp_path: Path) -> Path:
             store.rows(
                 "INSERT INTO labels VALUES (?, ?, ?, NULL, ?)", [query_id, name, label, split]
             )
-        settings = ["paper", 0.9, 0.5, "e", "l", "c", "t", None, now(), True, 1, 4]
+        settings = ["paper", 0.9, 0.9, 0.5, None, None, "e", "l", "c", "t", now(), True, 1, 4]
         store.rows(f"INSERT INTO filters VALUES (1{', ?' * len(settings)})", settings)
         for q, f, score, vetoed in CANDIDATES:
             store.rows(

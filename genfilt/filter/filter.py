@@ -135,8 +135,7 @@ def filter_pairs(store: Store, settings: FilterSettings, embedder: Embedder) -> 
             writer.write("it_candidates", _title_candidates(corpus, settings.lowest, since))
         else:
             writer.write("qp_candidates", scorer.tables(settings.lowest))
-            floor = max(settings.lowest, IMAGE_TITLE_SIGMA)
-            writer.write("it_candidates", _title_candidates(corpus, floor, since))
+            writer.write("it_candidates", _title_candidates(corpus, IMAGE_TITLE_SIGMA, since))
         store.connection.execute(
             "UPDATE filters SET joined_q = ?, joined_f = ? WHERE filter_id = ?",
             [max(corpus.last_q, since.q), max(corpus.last_f, since.f), since.filter_id],
@@ -172,11 +171,11 @@ def _calibrated(
     from genfilt.filter.calibrated.candidates import Scorer, fit_rule
     from genfilt.filter.calibrated.estimated_precision import suggested_sigma
 
-    scene = load_calibration_data(store, corpus, embedder)
-    fit = fit_rule(scene, base_rate=settings.base_rate)
+    data = load_calibration_data(store, corpus, embedder)
+    fit = fit_rule(data, base_rate=settings.base_rate)
     if settings.sigma is None:
         settings = replace(settings, sigma=suggested_sigma(fit, AUTO_PRECISION))
-    return settings, Scorer(fit.calibration, scene, fit.unseen)
+    return settings, Scorer(fit.calibration, data, fit.unseen)
 
 
 def _paper_sigma(store: Store, corpus: Corpus) -> float:
@@ -218,11 +217,16 @@ def _new_filter(
     store.connection.execute("DELETE FROM qp_candidates")
     store.connection.execute("DELETE FROM it_candidates")
     store.connection.execute(
-        "INSERT INTO filters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, true, -1, -1)",
+        "INSERT INTO filters VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, true, -1, -1)",
         [
-            *(filter_id, settings.rule, settings.sigma, settings.lowest, embedder.name),
-            *(*generators, TEMPLATE, scorer and scorer.calibration.to_json(), now()),
+            *(filter_id, settings.rule, settings.sigma),
+            *(IMAGE_TITLE_SIGMA if scorer else settings.sigma, settings.lowest),
+            *(settings.base_rate, embedder.name, *generators, TEMPLATE, now()),
         ],
+    )
+    store.connection.execute(
+        "INSERT INTO filter_fits VALUES (?, ?, NULL, NULL, ?)",
+        [filter_id, scorer and scorer.calibration.to_json(), now()],
     )
     return Watermark(filter_id, -1, -1)
 

@@ -130,7 +130,9 @@ WITH fitting AS (
     FROM filters old JOIN filters here ON here.current AND old.sigma <= here.sigma
      AND old.rule = here.rule AND old.embedder = here.embedder AND old.llm = here.llm
      AND old.captioner = here.captioner AND old.template = here.template
-     AND old.calibration IS NOT DISTINCT FROM here.calibration
+    LEFT JOIN filter_fits old_fit ON old_fit.filter_id = old.filter_id
+    LEFT JOIN filter_fits here_fit ON here_fit.filter_id = here.filter_id
+    WHERE old_fit.fit IS NOT DISTINCT FROM here_fit.fit
 ), judged AS (
     SELECT draw, probability, v.positive
     FROM samples SEMI JOIN fitting USING (filter_id)

@@ -18,7 +18,7 @@ from genfilt.common.duckdb_file import MEMORY, open_file
 from genfilt.common.errors import UserError
 from genfilt.generators.protocols import Failure
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 
@@ -57,7 +57,8 @@ class Store:
                     f"{self.path} is a DuckDB file but no genfilt database; name another with --db."
                 )
             with self.transaction():
-                self.connection.execute((files("genfilt.store") / "schema.sql").read_text("utf-8"))
+                for name in ("schema.sql", "views.sql"):
+                    self.connection.execute((files("genfilt.store") / name).read_text("utf-8"))
                 self.set_meta("schema_version", str(SCHEMA_VERSION))
         version = int(self.meta("schema_version") or 0)
         if version != SCHEMA_VERSION:

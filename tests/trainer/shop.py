@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 from PIL import Image, ImageDraw
 
-SCHEMA = Path(__file__).parents[2] / "genfilt" / "store" / "schema.sql"
+STORE = Path(__file__).parents[2] / "genfilt" / "store"
 COLORS = ("red", "green", "blue", "yellow")
 SHAPES = ("ring", "bar", "cross")
 FILL = {
@@ -29,16 +29,19 @@ FILL = {
 class Shop:
     """A database under construction; equal titles and pictures share keys and numbers."""
 
-    def __init__(self, path: Path, version: str = "1") -> None:
+    def __init__(self, path: Path, version: str = "2") -> None:
         self.path = path
         self.db = duckdb.connect()
         self.db.execute(f"ATTACH '{path}' AS db (STORAGE_VERSION 'v1.4.0')")
         self.db.execute("USE db")
         self.db.execute("BEGIN TRANSACTION")
-        self.db.execute(SCHEMA.read_text("utf-8"))
+        for name in ("schema.sql", "views.sql"):
+            self.db.execute((STORE / name).read_text("utf-8"))
         self.db.execute("INSERT INTO meta VALUES ('schema_version', ?)", [version])
         self._required: dict[str, dict[str, object]] = {}
-        self.insert("filters", filter_id=1, sigma=0.9, floor=0.5, current=True)
+        self.insert(
+            "filters", filter_id=1, sigma=0.9, image_title_sigma=0.9, floor=0.5, current=True
+        )
         self._products: dict[tuple[str, str], int] = {}
         self._features: dict[tuple[str, str | None], int] = {}
         self._queries: dict[str, int] = {}

@@ -14,7 +14,7 @@ from genfilt.filter.calibrated.candidates import fit_rule
 from genfilt.filter.calibrated.fit import Fit
 from genfilt.filter.calibrated.model import Calibration
 from genfilt.filter.calibrated.reliability import (
-    CANDIDATE,
+    MIN_CANDIDATE_PROBABILITY,
     curve,
     reliability,
     suggest,
@@ -48,23 +48,25 @@ def audit_calibrated(
     """
     if not 0 < target_precision <= 1:
         raise UsageError(f"--target-precision {target_precision} is no share; give 0.95, say.")
-    scene = load_calibration_data(store, corpus, embedder)
-    stored = store.scalar("SELECT calibration FROM filters WHERE current")
+    data = load_calibration_data(store, corpus, embedder)
+    stored = store.scalar(
+        "SELECT fit FROM filter_fits JOIN filters USING (filter_id) WHERE current"
+    )
     if stored is None:
         raise UserError(
             f"{store.path} holds no calibrated filter; run genfilt filter --rule calibrated."
         )
-    Calibration.from_json(stored).check(scene.made_for)
-    fit = fit_rule(scene, base_rate=base_rate)
-    return describe(store, scene, fit, target_precision)
+    Calibration.from_json(stored).check(data.made_for)
+    fit = fit_rule(data, base_rate=base_rate)
+    return describe(store, data, fit, target_precision)
 
 
-def describe(store: Store, scene: CalibrationData, fit: Fit, target: float) -> dict[str, Any]:
+def describe(store: Store, data: CalibrationData, fit: Fit, target: float) -> dict[str, Any]:
     """Return the audit of a fit; see `audit_calibrated`."""
     population = train_population(fit)
     found = curve(population)
     category = dict(store.rows(CATEGORIES))
-    of_pair = [category.get(f, "") for f in scene.corpus.features.f[fit.pairs.f].tolist()]
+    of_pair = [category.get(f, "") for f in data.corpus.features.f[fit.pairs.f].tolist()]
     best = suggest(found, target)
     return {
         "rule": "calibrated",
@@ -80,7 +82,7 @@ def describe(store: Store, scene: CalibrationData, fit: Fit, target: float) -> d
         "base_rate": fit.calibration.base_rate,
         "reliability": {
             "all": reliability(population),
-            "candidates": reliability(population, lowest=CANDIDATE),
+            "candidates": reliability(population, lowest=MIN_CANDIDATE_PROBABILITY),
         },
     }
 

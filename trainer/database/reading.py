@@ -1,0 +1,79 @@
+"""Opening a genfilt database and reading answers as NumPy arrays or Arrow tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from genfilt.common.duckdb_file import open_file
+from genfilt.common.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA_VERSION = 2
+Columns = dict[str, NDArray[np.generic]]
+
+
+@contextmanager
+def open_database(path: Path | str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a genfilt database to read, for as long as the block lasts.
+
+    Raises:
+        UserError: the file is missing, is locked by another process, is not a DuckDB file or not
+            a genfilt database, or has another schema version.
+    """
+    connection = open_file(str(path), read_only=True)
+    try:
+        _check_schema(connection, path)
+        connection.execute(statement("views"))
+        yield connection
+    finally:
+        connection.close()
+
+
+def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path | str) -> None:
+    found = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'db' AND schema_name = 'main'"
+    ).fetchall()
+    tables = {name for (name,) in found}
+    if "meta" not in tables:
+        raise UserError(f"{path} is a DuckDB file but no genfilt database; give another --db.")
+    rows = connection.sql("SELECT value FROM meta WHERE name = 'schema_version'").fetchall()
+    version = rows[0][0] if rows else "none"
+    if version != str(SCHEMA_VERSION):
+        newer = version.isdigit() and int(version) > SCHEMA_VERSION
+        remedy = (
+            "upgrade the trainer" if newer else "run any genfilt command that writes to migrate it"
+        )
+        raise UserError(
+            f"{path} has schema version {version}, this trainer reads {SCHEMA_VERSION}; {remedy}."
+        )
+    if missing := sorted(TABLES - tables):
+        raise UserError(
+            f"{path} has no table {missing[0]}: it is damaged or was not written by genfilt; "
+            "give another --db."
+        )
+
+
+def statement(name: str) -> str:
+    """Return the text of an SQL file of this package."""
+    return (files("trainer.database") / f"{name}.sql").read_text("utf-8")
+
+
+def columns(connection: duckdb.DuckDBPyConnection, sql: str) -> Columns:
+    """Return an answer's columns as NumPy arrays; a column that holds NULLs comes masked."""
+    answer = connection.execute(sql).fetchnumpy()
+    return cast(Columns, answer)
+
+
+def arrow_table(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    """Return an answer as an Arrow table."""
+    return connection.sql(sql).to_arrow_table()

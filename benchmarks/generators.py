@@ -53,16 +53,16 @@ def generated_facets(path: Path) -> dict[str, Row]:
     with duckdb.connect(str(path), read_only=True) as connection:
         found = connection.execute(
             "SELECT product_id, picture_type, picture_color, "
-            "CASE WHEN list_contains(told, 'type') AND NOT falsified THEN type ELSE '' END "
+            "CASE WHEN list_contains(stated, 'type') AND NOT falsified THEN type ELSE '' END "
             "FROM facets"
         ).fetchall()
     return {
         product: {
             "type": kind.replace("_", " "),
             "color": color.replace("_", " "),
-            "told": told.replace("_", " "),
+            "stated": stated.replace("_", " "),
         }
-        for product, kind, color, told in found
+        for product, kind, color, stated in found
     }
 
 
@@ -83,8 +83,8 @@ def measure_titles(rows: list[Row], lexicon: Lexicon) -> None:
     types: defaultdict[str, set[str]] = defaultdict(set)
     splits = {row["title"]: row["split"] for row in rows}
     for row in rows:
-        if row.get("told", row["type"]):
-            types[row["title"]].add(row.get("told", row["type"]))
+        if row.get("stated", row["type"]):
+            types[row["title"]].add(row.get("stated", row["type"]))
     right: Counter[str] = Counter()
     wrong = []
     for title, facets in types.items():
@@ -105,9 +105,9 @@ def measure_captions(rows: list[Row], keys: dict[str, str], captions: dict[str, 
     """Print shares of right colours and types by split, and precision over the vote's share."""
     for split in sorted({row["split"] for row in rows}):
         chosen = [row for row in rows if row["split"] == split and keys[row["image"]] in captions]
-        told = [json.loads(captions[keys[row["image"]]].raw) for row in chosen]
+        stated = [json.loads(captions[keys[row["image"]]].raw) for row in chosen]
         texts = [captions[keys[row["image"]]].caption for row in chosen]
-        first = [each["colors"][0][0] for each in told]
+        first = [each["colors"][0][0] for each in stated]
         named = [spoken_colors(text) or [color] for text, color in zip(texts, first, strict=True)]
         facets = [row["color"] for row in chosen]
         pairs = list(zip(named, facets, strict=True))
@@ -119,10 +119,10 @@ def measure_captions(rows: list[Row], keys: dict[str, str], captions: dict[str, 
             f"  two colours {share(len(n) > 1 for n in named)}"
         )
         for threshold in THRESHOLDS:
-            sure = [e.get("share", -1) >= threshold for e in told]
+            sure = [e.get("share", -1) >= threshold for e in stated]
             hits = [
                 same_type(e.get("type"), row["type"])
-                for e, row, s in zip(told, chosen, sure, strict=True)
+                for e, row, s in zip(stated, chosen, sure, strict=True)
                 if s
             ]
             print(

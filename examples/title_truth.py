@@ -27,17 +27,17 @@ class Example:
 def read_examples(folder: Path) -> list[Example]:
     """Return the distinct titles of a generated catalogue, each with what it says by the truth."""
     with duckdb.connect(str(folder / "truth.duckdb"), read_only=True) as truth:
-        names = "product_id, split, type, color, material, brand, model, told, falsified, held_out"
+        names = "product_id, split, type, color, material, brand, model, stated, falsified, held_out"
         rows = {row[0]: row[1:] for row in truth.sql(f"SELECT {names} FROM facets").fetchall()}
     vocabulary = load_word_lists()
     examples = {}
     with (folder / "products.csv").open(encoding="utf-8", newline="") as file:
         for product in csv.DictReader(file):
-            split, kind, color, material, brand, model, told, false, held_out = rows[
+            split, kind, color, material, brand, model, stated, false, held_out = rows[
                 product["product_id"]
             ]
             facets = {"type": kind, "color": color, "material": material, "brand": brand}
-            said = says(product["title"], facets, model, set(told), false, vocabulary)
+            said = says(product["title"], facets, model, set(stated), false, vocabulary)
             examples[product["title"]] = Example(product["title"], said, split, held_out)
     return list(examples.values())
 
@@ -46,7 +46,7 @@ def says(
     title: str,
     facets: Mapping[str, str],
     model: str | None,
-    told: set[str],
+    stated: set[str],
     falsified: bool,
     vocabulary: WordLists,
 ) -> dict[str, str | None]:
@@ -57,16 +57,16 @@ def says(
     """
     colors = {name: color.words for name, color in vocabulary.colors.items()}
     found: dict[str, str | None] = dict.fromkeys(FIELDS)
-    if "type" in told:
+    if "type" in stated:
         found["core_word"] = find(title, vocabulary.types[facets["type"]].words)
-    if "brand" in told:
+    if "brand" in stated:
         found["brand"] = find(title, Words((facets["brand"],)))
     for field, words in (("color", colors), ("material", vocabulary.materials)):
-        if field in told:
+        if field in stated:
             found[field] = find(title, words[facets[field]])
         elif falsified:
             found[field] = find(title, *words.values())
-    if "model" in told and model is not None:
+    if "model" in stated and model is not None:
         pattern = r"\s?".join(map(re.escape, re.findall(r"\d+|\D", model.replace(" ", ""))))
         match = re.search(rf"(?<!\w){pattern}(?!\w)", title, re.IGNORECASE)
         found["model_parameters"] = match[0] if match else None

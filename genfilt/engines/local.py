@@ -1,4 +1,4 @@
-"""A map over files in worker processes, in order, in bounded memory."""
+"""Map over files in this host's worker processes: in order, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from functools import lru_cache
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from genfilt.common.errors import UserError
 
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
 R = TypeVar("R")
 
-WORTHWHILE = 400  # files from which starting workers costs less than it saves
+MIN_POOLED_FILES = 400  # with fewer, starting workers costs more than it saves
 CHUNK = 32  # files handed to a worker at a time
-AHEAD = 4  # chunks a worker that may wait for their turn
+CHUNKS_PER_WORKER = 4  # in flight
 
 _function: Callable[[str, Path], object] | None = None
 
@@ -35,10 +38,10 @@ def ordered_map(
         files: key -> path.
 
     Raises:
-        UserError: a worker was ended from outside, for example for want of memory.
+        UserError: a worker was ended from outside, for example because memory ran out.
     """
     workers = min(os.cpu_count() or 1, 8)
-    if workers < 2 or len(files) < WORTHWHILE:
+    if workers < 2 or len(files) < MIN_POOLED_FILES:
         for key, path in files.items():
             with single_threaded():
                 result = function(key, path)
@@ -48,10 +51,10 @@ def ordered_map(
         workers, mp_context=get_context("spawn"), initializer=_install, initargs=(function,)
     )
     try:
-        yield from _windowed(pool, files, workers * AHEAD)
+        yield from _windowed(pool, files, workers * CHUNKS_PER_WORKER)
     except BrokenProcessPool as error:
         raise UserError(
-            "A worker that reads pictures was ended from outside, perhaps for want of memory; "
+            "A worker that reads pictures was ended from outside, perhaps because memory ran out; "
             "free some and run the command again: it goes on where it stopped."
         ) from error
     finally:
@@ -59,12 +62,12 @@ def ordered_map(
 
 
 def single_threaded() -> AbstractContextManager[object]:
-    """Hold BLAS to one thread: for matrices this small, handing them to more costs the time."""
+    """Limit BLAS to one thread: on matrices this small more threads cost time."""
     return _blas().limit(limits=1, user_api="blas")  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=1)
-def _blas() -> Any:
+def _blas() -> ThreadpoolController:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

@@ -1,4 +1,4 @@
-"""Writes a generated catalogue into a folder: listings, log, pictures and truth, all streamed."""
+"""Streaming writer of a generated catalogue: listings, log, pictures and truth in one folder."""
 
 import csv
 import shutil
@@ -12,11 +12,11 @@ from typing import Any
 
 from genfilt.common.console import Advance, track
 from genfilt.common.errors import UserError
-from genfilt.synth.drawing_pool import Studio, picture_name
+from genfilt.synth.drawing_pool import DrawingPool, picture_name
 from genfilt.synth.facets import ATTACK, Facets, Traps
 from genfilt.synth.listings import Listing, ListingWriter, product_id
 from genfilt.synth.shopper_queries import Query, QueryWriter, wanted_queries
-from genfilt.synth.shoppers import SPLITS, Shelf, Shoppers
+from genfilt.synth.shoppers import SPLITS, FacetIndex, Shoppers
 from genfilt.synth.truth import TruthWriter
 from genfilt.synth.word_lists import load_word_lists
 
@@ -33,7 +33,7 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class SynthSummary:
-    """What was written: rows of each file, and how many products and queries carry each mark."""
+    """Counts of a generated catalogue: rows of each file, products and queries by error flag."""
 
     out: Path
     products: int
@@ -94,7 +94,7 @@ def synthesize(
 
 
 def _prepare(out: Path) -> Path:
-    """An empty folder beside `out` to write into; what an interrupted run left there goes."""
+    """Return an empty folder beside `out` to write into, cleared of an interrupted run's files."""
     try:
         if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not _is_ours(out))):
             raise UserError(
@@ -122,7 +122,7 @@ def _no_progress(count: int, values: object = None, /) -> None:
 
 
 class _Catalogue:
-    """The open files of a catalogue in the making."""
+    """The open files of a catalogue that is being written."""
 
     def __init__(self, folder: Path, traps: Traps, seed: int, progress: Advance | None) -> None:
         self._folder = folder
@@ -155,16 +155,18 @@ class _Catalogue:
 
     def write_products(self, products: int, pictures: bool) -> None:
         """Stream the listings into products.csv, truth and, if wanted, pictures."""
-        self._shelf = Shelf(products)
+        self._index = FacetIndex(products)
         listings = ListingWriter(self._vocabulary, self._traps, self._seed).listings(products)
         with self._table("products") as table, ExitStack() as stack:
-            studio = stack.enter_context(Studio(self._folder, products)) if pictures else None
+            drawings = (
+                stack.enter_context(DrawingPool(self._folder, products)) if pictures else None
+            )
             advance = stack.enter_context(self._tracked("products", products))
             for listing in listings:
                 image = ""
-                if studio:
+                if drawings:
                     image = picture_name(listing, products)
-                    studio.order(listing.look, image)
+                    drawings.draw(listing.look, image)
                 table.writerow(
                     (
                         listing.product_id,
@@ -175,16 +177,16 @@ class _Catalogue:
                     )
                 )
                 self._truth.add_listing(listing)
-                self._shelf.put(listing.number, listing.facets, listing.split)
+                self._index.add(listing.number, listing.facets, listing.split)
                 self._count_listing(listing)
                 advance(1)
         self._counts["pictures"] = products if pictures else 0
 
     def write_log(self) -> None:
         """Write queries, clicks and labels."""
-        wanted = wanted_queries(len(self._shelf.splits))
+        wanted = wanted_queries(len(self._index.splits))
         queries = list(self._queries(wanted))
-        shoppers = Shoppers(self._shelf, len(queries), self._seed)
+        shoppers = Shoppers(self._index, len(queries), self._seed)
         with (
             self._table("queries") as table,
             self._table("clicks") as clicks,
@@ -195,7 +197,7 @@ class _Catalogue:
                 table.writerow((query.query_id, query.text))
                 self._truth.add_query(query)
                 self._count_query(query)
-                clicked, judged = shoppers.meet(query)
+                clicked, judged = shoppers.clicks_and_labels(query)
                 clicks.writerows(
                     (query.query_id, product_id(number), count, self._split(number))
                     for number, count in clicked
@@ -219,10 +221,10 @@ class _Catalogue:
         return QueryWriter(self._vocabulary, self._traps, self._seed, *pools).queries(wanted)
 
     def _sample(self, train: bool) -> list[Facets]:
-        return self._shelf.sample(train, _SAMPLE, self._seed)
+        return self._index.sample(train, _SAMPLE, self._seed)
 
     def _split(self, number: int) -> str:
-        return SPLITS[self._shelf.splits[number]]
+        return SPLITS[self._index.splits[number]]
 
     def _count_listing(self, listing: Listing) -> None:
         self._counts["products"] += 1
@@ -241,6 +243,6 @@ class _Catalogue:
         self._counts["held_out_queries"] += query.held_out
 
     def summary(self, out: Path) -> SynthSummary:
-        """The counts so far."""
+        """Return the counts of what has been written."""
         names = [name for name in SynthSummary.__slots__ if name != "out"]
         return SynthSummary(out, **{name: self._counts[name] for name in names})

@@ -1,4 +1,4 @@
-"""Draws a product's picture from its silhouette: one sees type, colour and pattern."""
+"""Drawing of a product's picture from its silhouette, in its type, colour and pattern."""
 
 import math
 import random
@@ -40,7 +40,7 @@ _WORN = {"apparel", "footwear"}
 
 
 class _Pose:
-    """Where a point of the grid lies on the canvas: the style's cut, then the listing's pose."""
+    """Return a grid point's place on the canvas, after the style's cut and the listing's pose."""
 
     def __init__(self, look: Look) -> None:
         cut, pose = random.Random(look.cut_seed), random.Random(look.pose_seed)
@@ -69,7 +69,7 @@ class _Pose:
 
 
 def _shaded(color: RGB, by: float) -> RGB:
-    """The colour lighter or darker; a very dark one is lifted so that its folds show."""
+    """Return the colour lighter or darker; a very dark one is lifted so that its folds show."""
     if by != 1.0 and sum(color) < 190:
         by, lift = 1.0, {0.84: 16, 0.62: 34}.get(by, 46)
     else:
@@ -79,7 +79,7 @@ def _shaded(color: RGB, by: float) -> RGB:
 
 
 def _jittered(color: RGB, rng: random.Random) -> RGB:
-    """The shade of this dye and lamp: up to 5 % lighter or darker, a little warmer or cooler."""
+    """Return the colour up to 5 % lighter or darker, a little warmer or cooler."""
     light, warm = rng.uniform(0.95, 1.05), rng.uniform(-4, 4)
     r, g, b = color
     return _shaded((round(r + warm), g, round(b - warm)), light) if sum(color) >= 190 else color
@@ -87,7 +87,7 @@ def _jittered(color: RGB, rng: random.Random) -> RGB:
 
 @cache
 def _tile(pattern: str) -> Image.Image:
-    """A pattern as a mask (2 C, 2 C) of which a look takes a window of (C, C)."""
+    """Return a pattern as a mask (2 C, 2 C) of which a picture takes a window of (C, C)."""
     side, pitch = 2 * _CANVAS, _PITCH[pattern]
     tile = Image.new("L", (side, side), 0)
     pen = ImageDraw.Draw(tile)
@@ -125,7 +125,7 @@ _MOTIFS = {"dotted": _dot, "floral": _flower}
 
 @cache
 def _ground(paper: int) -> Image.Image:
-    """The empty scene (C, C): paper of this brightness with the soft shadow of a product."""
+    """Return the background (C, C): paper of this brightness with a product's soft shadow."""
     small = Image.new("L", (56, 56), 0)
     ImageDraw.Draw(small).ellipse((9, 44, 47, 52), fill=90)
     blurred = small.filter(ImageFilter.GaussianBlur(2.5))
@@ -137,13 +137,13 @@ def _ground(paper: int) -> Image.Image:
 
 @cache
 def _light() -> Image.Image:
-    """Light from above: a mask (SIDE, SIDE) of how much shade falls on each row."""
+    """Return a mask (SIDE, SIDE) of the shade on each row under light from above."""
     column = Image.linear_gradient("L").point(lambda value: value * 34 // 255)
     return column.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
 
 
 def draw(look: Look) -> Image.Image:
-    """The picture of a look: RGB, (SIDE, SIDE)."""
+    """Return the picture of a look: RGB, (SIDE, SIDE)."""
     rng = random.Random(f"{look.pose_seed}/paint")
     color = _jittered(load_word_lists().colors[look.color].rgb, rng)
     image = _ground(rng.randint(244, 255)).copy()
@@ -183,7 +183,7 @@ def _paint(pen: ImageDraw.ImageDraw, points: list[Point], fill: RGB | int, width
 
 
 def save_pictures(jobs: list[tuple[Look, str]], folder: str) -> int:
-    """Draw each look into its JPEG file under `folder`; returns how many."""
+    """Draw each look into its JPEG file under `folder` and return how many."""
     for look, name in jobs:
         draw(look).save(Path(folder) / name, quality=88)
     return len(jobs)

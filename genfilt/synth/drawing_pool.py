@@ -1,4 +1,4 @@
-"""Has the pictures drawn, by worker processes where there are many."""
+"""Drawing of pictures in worker processes."""
 
 import multiprocessing
 import os
@@ -13,31 +13,31 @@ from genfilt.synth.listings import Listing, Look
 SHARD = 10_000
 """Pictures of a larger catalogue lie in folders of 1,000."""
 _BATCH = 100
-_WORTH_A_POOL = 1_000
+_MIN_POOLED_PICTURES = 1_000
 
 
 def picture_name(listing: Listing, products: int) -> str:
-    """Where a listing's picture lies, relative to the catalogue's folder."""
+    """Return the path of a listing's picture, relative to the catalogue's folder."""
     shard = f"{listing.number // 1_000:04d}/" if products > SHARD else ""
     return f"images/{shard}{listing.product_id}.jpg"
 
 
-class Studio:
-    """Takes orders for pictures, draws them in batches and keeps few of them waiting.
+class DrawingPool:
+    """Draws pictures in batches, few of them in flight; a small catalogue in this process.
 
     Args:
-        folder: the catalogue's folder, under which the names given to `order` lie.
+        folder: the catalogue's folder, under which the names given to `draw` lie.
         expected: how many orders will come; a small number is drawn in this process.
     """
 
     def __init__(self, folder: Path, expected: int) -> None:
         self._folder = folder
-        self._workers = (os.cpu_count() or 1) if expected >= _WORTH_A_POOL else 0
+        self._workers = (os.cpu_count() or 1) if expected >= _MIN_POOLED_PICTURES else 0
         self._batch: list[tuple[Look, str]] = []
         self._waiting: deque[Future[int]] = deque()
         self._pool: ProcessPoolExecutor | None = None
 
-    def __enter__(self) -> "Studio":
+    def __enter__(self) -> "DrawingPool":
         if self._workers:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._workers, mp_context=context)
@@ -58,8 +58,8 @@ class Studio:
             if self._pool:
                 self._pool.shutdown(cancel_futures=True)
 
-    def order(self, look: Look, name: str) -> None:
-        """Have a picture drawn and saved under this name; may wait for earlier ones."""
+    def draw(self, look: Look, name: str) -> None:
+        """Schedule a picture to be drawn and saved under this name; may wait for earlier ones."""
         (self._folder / name).parent.mkdir(parents=True, exist_ok=True)
         self._batch.append((look, name))
         if len(self._batch) == _BATCH:

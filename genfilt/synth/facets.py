@@ -1,4 +1,4 @@
-"""What a generated product is in truth, and how often the catalogue lies about it."""
+"""True facets of generated products, needs of queries, and rates of catalogue errors."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class Facets:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a query asks for; None is not named. A need without a type is a brand alone."""
+    """The facets that a query names, None for the others. Without a type it names a brand alone."""
 
     type: str | None = None
     color: str | None = None

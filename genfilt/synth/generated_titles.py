@@ -1,4 +1,4 @@
-"""Titles that tell, omit, repeat or falsify a product's facets, as its category does."""
+"""Titles that state, omit, repeat or falsify a product's facets, at its category's rates."""
 
 import random
 import re
@@ -21,10 +21,10 @@ _UNIT = re.compile(r"(?<=\d)(?=[A-Za-z])")
 
 @dataclass
 class GeneratedTitle:
-    """A title, what it truthfully tells, and the traps that it sets."""
+    """A title, the facets that it states truthfully, and its error flags."""
 
     text: str
-    told: list[str]
+    stated: list[str]
     held_out: bool = False
     stuffed: bool = False
     misleading: bool = False
@@ -33,19 +33,19 @@ class GeneratedTitle:
 
 @dataclass
 class Draft:
-    """The words of a style's title by facet, before they are put in order."""
+    """The words of a style's title by facet, before they are ordered."""
 
     words: dict[str, str] = field(default_factory=dict)
     held_out: bool = False
 
 
 def spaced(model: str, rng: random.Random) -> str:
-    """A model parameter as people write it: 128GB or 128 GB."""
+    """Return a model parameter with or without a blank: 128GB or 128 GB."""
     return _UNIT.sub(" ", model) if rng.random() < 0.3 else model
 
 
 def fill(form: str, words: Mapping[str, str]) -> str:
-    """Fill the slots of a form; a slot without a word leaves no trace."""
+    """Return a form with its slots filled; a slot without a word is removed."""
     text = re.sub(r"\{(\w+)\}", lambda slot: words.get(slot[1], ""), form)
     text = _GAP.sub(" ", text).strip()
     before = None
@@ -55,7 +55,7 @@ def fill(form: str, words: Mapping[str, str]) -> str:
 
 
 def draft(facets: Facets, voice: Voice, vocabulary: WordLists, rng: random.Random) -> Draft:
-    """Choose what a style's title tells and in which words; colour is told by each listing."""
+    """Choose the facets that a style's title states and their words; listings add the colour."""
     category = vocabulary.categories[facets.category]
     kind = vocabulary.types[facets.type]
     said: dict[str, Callable[[], str]] = {
@@ -90,7 +90,7 @@ class TitleWriter:
     def write(
         self, base: Draft, facets: Facets, voice: Voice, rng: random.Random
     ) -> GeneratedTitle:
-        """The title of one listing of a style, with whatever trap falls to it."""
+        """Return the title of one listing of a style, with the errors that are drawn for it."""
         words = dict(base.words)
         category = self._vocabulary.categories[facets.category]
         if rng.random() < category.tells["color"]:
@@ -112,7 +112,7 @@ class TitleWriter:
     def _falsify(
         self, words: dict[str, str], facets: Facets, voice: Voice, rng: random.Random
     ) -> str:
-        """Replace the colour or the material by another one of the type; returns which."""
+        """Replace the colour or the material by another one of the type; return which."""
         kind = self._vocabulary.types[facets.type]
         if rng.random() < 0.6 or len(kind.materials) == 1:
             family = self._vocabulary.colors[facets.color].family
@@ -138,7 +138,7 @@ class TitleWriter:
             title.text += " " + fill(form, {"other": said})
 
     def _stuffing(self, facets: Facets, voice: Voice, rng: random.Random) -> str:
-        """Words of others: "for phone A, B, C" where the type fits one, else types and colours."""
+        """Return keyword stuffing: "for phone A, B" where the type fits, else types and colours."""
         kind = self._vocabulary.types[facets.type]
         category = self._vocabulary.categories[facets.category]
         if kind.fits:
@@ -157,7 +157,7 @@ class TitleWriter:
 
 
 def _cased(text: str, rng: random.Random) -> str:
-    """Most shops write titles in title case, some in lower or upper case."""
+    """Return a title in title case, as most shops write, or in lower or upper case."""
     style = rng.random()
     if style < 0.08:
         return text.lower()

@@ -1,4 +1,4 @@
-"""Draws the listings of the catalogue style by style: any number, in bounded memory."""
+"""Generator of listings, style by style, in bounded memory."""
 
 import math
 import random
@@ -10,13 +10,13 @@ from genfilt.synth.facets import Facets, Traps
 from genfilt.synth.generated_titles import Draft, GeneratedTitle, TitleWriter, draft
 from genfilt.synth.word_lists import Voice, WordLists
 
-HELD_OUT_STYLES = 0.5
-"""Share of the val and test styles that speak in held-out words."""
+HELD_OUT_STYLE_SHARE = 0.5
+"""Share of the val and test styles whose titles use held-out words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a picture shows; the seeds fix the style's cut and the listing's pose and shade."""
+    """What a picture shows; the seeds decide the style's cut and the listing's pose and shade."""
 
     type: str
     color: str
@@ -41,12 +41,12 @@ class Listing:
 
     @property
     def product_id(self) -> str:
-        """The id in the catalogue's files."""
+        """Return the id in the catalogue's files."""
         return product_id(self.number)
 
 
 def product_id(number: int) -> str:
-    """The id of the product with this number."""
+    """Return the id of the product with this number."""
     return f"p{number:07d}"
 
 
@@ -71,7 +71,7 @@ class ListingWriter:
         """The listings of one style: its colours, and relistings of them in other words."""
         rng = random.Random(f"{self._seed}/style/{style}")
         split = rng.choices(("train", "val", "test"), (8, 1, 1))[0]
-        held_out = split != "train" and rng.random() < HELD_OUT_STYLES
+        held_out = split != "train" and rng.random() < HELD_OUT_STYLE_SHARE
         facets = self._facets(held_out, rng)
         colors = self._vocabulary.types[facets.type].colors
         voice = Voice(rng, held_out)

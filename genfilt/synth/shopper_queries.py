@@ -1,4 +1,4 @@
-"""Draws what shoppers need and the ways in which they say it."""
+"""Generator of query needs and of their phrasings."""
 
 import random
 from collections import Counter
@@ -10,7 +10,7 @@ from genfilt.synth.generated_titles import fill, spaced
 from genfilt.synth.word_lists import Voice, WordLists
 
 HELD_OUT_QUERIES = 0.25
-"""Share of the queries in held-out words, which are about products of val and test alone."""
+"""Share of the queries in held-out words, which concern val and test products alone."""
 MAX_PHRASINGS = 6
 """Distinct queries of one need, seen and held-out wording apart."""
 _PATIENCE = 400
@@ -28,12 +28,12 @@ class Query:
 
     @property
     def query_id(self) -> str:
-        """The id in the catalogue's files."""
+        """Return the id in the catalogue's files."""
         return f"q{self.number:06d}"
 
 
 def plural(word: str) -> str:
-    """The plural of an English noun phrase, by the common rules."""
+    """Return the plural of an English noun phrase, by the common rules."""
     if word.endswith("s") and not word.endswith("ss"):
         return word
     return word + ("es" if word.endswith(("ss", "x", "ch", "sh")) else "s")
@@ -61,7 +61,7 @@ class QueryWriter:
         self._pools = {False: seen, True: held_out}
 
     def queries(self, wanted: int) -> Iterator[Query]:
-        """Up to `wanted` distinct queries, fewer where the needs of the catalogue are used up."""
+        """Yield up to `wanted` distinct queries, fewer where the catalogue has fewer needs."""
         needs: dict[tuple[Need, bool], int] = {}
         phrasings: Counter[tuple[Need, bool]] = Counter()
         texts: set[str] = set()
@@ -82,7 +82,7 @@ class QueryWriter:
                 fruitless = 0
 
     def _phrasings(self, need: Need, held_out: bool) -> list[str]:
-        """A few ways to say a need; those in the wrong kind of words are left out."""
+        """Return a few phrasings of a need in seen or held-out words, as asked."""
         tries = self._rng.choice((1, 1, 2, 2, 3, 4))
         said = [self._phrase(need, held_out) for _ in range(tries)]
         return [text for text, used_held_out in said if used_held_out == held_out]
@@ -100,7 +100,7 @@ class QueryWriter:
         return Need(**asked)
 
     def _phrase(self, need: Need, held_out: bool) -> tuple[str, bool]:
-        """One way to say a need, and whether a word of it (not its order alone) is held out."""
+        """Return a phrasing of a need, and whether it has a held-out word (not order alone)."""
         order, voice = Voice(self._rng, held_out), Voice(self._rng, held_out)
         vocabulary = self._vocabulary
         if need.type is None:
@@ -140,5 +140,5 @@ class QueryWriter:
 
 
 def wanted_queries(products: int) -> int:
-    """How many queries a log about this many products holds, before the needs run out."""
+    """Return how many queries to draw for a catalogue of this many products."""
     return max(20, products // 2)

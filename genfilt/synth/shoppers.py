@@ -1,4 +1,4 @@
-"""What shoppers click and judges say, drawn from the truth."""
+"""Simulated clicks and relevance labels, drawn from the generated truth."""
 
 from dataclasses import dataclass, fields, replace
 
@@ -19,15 +19,15 @@ _NOTHING: Numbers = np.empty(0, dtype=np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A judgement of one product for a query; `grade` is the judge's word."""
+    """A relevance label of one product for a query; `grade` is the assessor's word."""
 
     product: int
     label: int
     grade: str
 
 
-class Shelf:
-    """All products as columns of facet codes: 24 bytes a product, and the products of each need."""
+class FacetIndex:
+    """All products as columns of facet codes (24 bytes a product), searchable by need."""
 
     def __init__(self, products: int) -> None:
         self._names = [field.name for field in fields(Facets)]
@@ -37,15 +37,15 @@ class Shelf:
         self._of_type: dict[int, Numbers] = {}
         self._of_category: dict[int, Numbers] = {}
 
-    def put(self, number: int, facets: Facets, split: str) -> None:
-        """Put one product in its place."""
+    def add(self, number: int, facets: Facets, split: str) -> None:
+        """Store one product's facets and split under its number."""
         for name in self._names:
             value = getattr(facets, name)
             self._codes[name][number] = self._code_of.setdefault(value, len(self._code_of))
         self.splits[number] = SPLITS.index(split)
 
     def sample(self, train: bool, count: int, seed: int) -> list[Facets]:
-        """Facets of up to `count` products of the train split, or of the others."""
+        """Return the facets of up to `count` products of the train split, or of the others."""
         numbers = np.flatnonzero((self.splits == 0) == train)
         rng = np.random.default_rng([seed, 2, int(train)])
         chosen = rng.permutation(numbers)[:count]
@@ -54,7 +54,7 @@ class Shelf:
         return [Facets(*row) for row in zip(*columns, strict=True)]
 
     def matching(self, need: Need) -> Numbers:
-        """The products that have every facet that the need names."""
+        """Return the products that have every facet that the need names."""
         if need.type is None:
             found = np.arange(len(self.splits))
         else:
@@ -72,7 +72,7 @@ class Shelf:
         return found
 
     def neighbours(self, need: Need) -> Numbers:
-        """The products of the category that the needed type belongs to."""
+        """Return the products of the category that the needed type belongs to."""
         category = self._codes["category"][self.matching(Need(type=need.type))[0]]
         if int(category) not in self._of_category:
             self._of_category[int(category)] = np.flatnonzero(self._codes["category"] == category)
@@ -85,42 +85,42 @@ class Shelf:
 class Shoppers:
     """Draws clicks and labels for one query after another.
 
-    Products and queries are popular by Zipf's law. A held-out query meets val's and test's products
-    alone, so that no train row tells its words.
+    The popularity of products and queries follows Zipf's law. A held-out query has clicks and
+    labels on val and test products alone, so that its words occur in no train row.
     """
 
-    def __init__(self, shelf: Shelf, queries: int, seed: int) -> None:
-        self._shelf = shelf
+    def __init__(self, index: FacetIndex, queries: int, seed: int) -> None:
+        self._index = index
         self._rng = np.random.default_rng([seed, 1])
-        products = len(shelf.splits)
+        products = len(index.splits)
         self._popularity = _zipf(products, 0.8, self._rng)
-        self._measured = np.flatnonzero(shelf.splits > 0)
+        self._measured = np.flatnonzero(index.splits > 0)
         traffic = _zipf(queries, 0.7, self._rng)
         spare = max(0, CLICKS_PER_PRODUCT * products - 2 * queries)
         self._sessions = 2 + np.floor(traffic / traffic.sum() * spare).astype(np.int64)
 
-    def meet(self, query: Query) -> tuple[list[tuple[int, int]], list[Label]]:
-        """The clicks (product, count) of a query and its labels."""
-        exact = self._visible(self._shelf.matching(query.need), query)
+    def clicks_and_labels(self, query: Query) -> tuple[list[tuple[int, int]], list[Label]]:
+        """Return the clicks (product, count) of a query and its labels."""
+        exact = self._visible(self._index.matching(query.need), query)
         relaxed = self._visible(self._relaxed(query.need), query)
         near = _without(self._drawn(relaxed, 8 * LABELS_PER_QUERY), exact)
         far = _without(self._anything(query, 2 * LABELS_PER_QUERY), exact)
         return self._clicks(query, exact, near), self._labels(exact, near, _without(far, relaxed))
 
     def _visible(self, numbers: Numbers, query: Query) -> Numbers:
-        return numbers[self._shelf.splits[numbers] > 0] if query.held_out else numbers
+        return numbers[self._index.splits[numbers] > 0] if query.held_out else numbers
 
     def _relaxed(self, need: Need) -> Numbers:
         """The products of the need without one of its facets; of a type alone, its category's."""
         named = [field.name for field in fields(Need) if getattr(need, field.name) is not None]
         if named == ["type"]:
-            return self._shelf.neighbours(need)
+            return self._index.neighbours(need)
         others = [name for name in named if name != "type"]
         dropped = others[int(self._rng.integers(len(others)))]
-        return self._shelf.matching(replace(need, **{dropped: None})) if need.type else _NOTHING
+        return self._index.matching(replace(need, **{dropped: None})) if need.type else _NOTHING
 
     def _anything(self, query: Query, count: int) -> Numbers:
-        pool = self._measured if query.held_out else len(self._shelf.splits)
+        pool = self._measured if query.held_out else len(self._index.splits)
         return self._rng.choice(pool, count)
 
     def _drawn(self, numbers: Numbers, count: int) -> Numbers:

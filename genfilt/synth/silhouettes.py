@@ -1,4 +1,4 @@
-"""Reads the silhouettes of the types from shapes.toml."""
+"""Silhouettes of product types, as shapes.toml describes them."""
 
 import math
 import tomllib
@@ -20,7 +20,7 @@ class Layer:
 
 
 def _smooth(points: list[Point], closed: bool) -> list[Point]:
-    """A Catmull-Rom curve through the points."""
+    """Return a Catmull-Rom curve through the points."""
     count = len(points)
     spans = range(count if closed else count - 1)
     if closed:
@@ -54,7 +54,7 @@ def _oval(center: Point, radii: Point) -> list[Point]:
 
 
 def _box(low: Point, high: Point, radius: float) -> list[Point]:
-    """A rectangle with rounded corners."""
+    """Return a rectangle with rounded corners."""
     corners = [
         (high[0] - radius, high[1] - radius, 0.0),
         (low[0] + radius, high[1] - radius, 0.5),
@@ -72,7 +72,7 @@ def _box(low: Point, high: Point, radius: float) -> list[Point]:
 
 
 def parse_layer(line: str) -> list[Layer]:
-    """The layers of one line of shapes.toml: `paint shape [number] points... [mirror]`."""
+    """Return the layers of a line of shapes.toml: `paint shape [number] points... [mirror]`."""
     paint, shape, *rest = line.split()
     mirrored = rest[-1] == "mirror"
     words = rest[:-1] if mirrored else rest
@@ -97,7 +97,7 @@ def parse_layer(line: str) -> list[Layer]:
 
 @cache
 def silhouettes() -> dict[str, list[Layer]]:
-    """The layers of each type, from the back to the front."""
+    """Return the layers of each type, from the back to the front."""
     raw = tomllib.loads((files(__package__) / "shapes.toml").read_text(encoding="utf-8"))
     return {
         name: [

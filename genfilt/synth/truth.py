@@ -1,10 +1,10 @@
-"""Writes the truth of the generated catalogue into a DuckDB file of its own."""
+"""Writer of the generated truth (facets, needs, relevant pairs) into a DuckDB file of its own."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -15,6 +15,8 @@ from genfilt.synth.listings import Listing
 from genfilt.synth.shopper_queries import Query
 
 BATCH = 20_000
+
+Row = Mapping[str, object]
 
 
 class TruthWriter:
@@ -27,7 +29,7 @@ class TruthWriter:
             f"ATTACH '{target}' AS truth (STORAGE_VERSION '{STORAGE_VERSION}'); USE truth"
         )
         self._connection.execute((files(__package__) / "truth.sql").read_text(encoding="utf-8"))
-        self._rows: dict[str, list[dict[str, Any]]] = {"facets": [], "needs": []}
+        self._rows: dict[str, list[Row]] = {"facets": [], "needs": []}
 
     def __enter__(self) -> "TruthWriter":
         return self
@@ -44,14 +46,14 @@ class TruthWriter:
         self._connection.close()
 
     def add_listing(self, listing: Listing) -> None:
-        """Note the facets and the traps of one product."""
+        """Add the facets and the error flags of one product."""
         look, title = listing.look, listing.title
         row = {
             "product_id": listing.product_id,
             "style": listing.style,
             "split": listing.split,
             **_columns(listing.facets),
-            "told": title.told,
+            "stated": title.stated,
             "picture_type": look.type,
             "picture_color": look.color,
             "picture_pattern": look.pattern,
@@ -66,7 +68,7 @@ class TruthWriter:
         self._add("facets", row)
 
     def add_query(self, query: Query) -> None:
-        """Note the need of one query."""
+        """Add the need of one query."""
         row = {
             "query_id": query.query_id,
             "need": query.need_number,
@@ -76,7 +78,7 @@ class TruthWriter:
         }
         self._add("needs", row)
 
-    def _add(self, table: str, row: dict[str, Any]) -> None:
+    def _add(self, table: str, row: Row) -> None:
         self._rows[table].append(row)
         if len(self._rows[table]) == BATCH:
             self._flush(table)

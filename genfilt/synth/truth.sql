@@ -12,7 +12,7 @@ CREATE TABLE facets (
     pattern         VARCHAR NOT NULL,
     gender          VARCHAR,
     model           VARCHAR,
-    told            VARCHAR[] NOT NULL,
+    stated            VARCHAR[] NOT NULL,
     picture_type    VARCHAR NOT NULL,
     picture_color   VARCHAR NOT NULL,
     picture_pattern VARCHAR NOT NULL,

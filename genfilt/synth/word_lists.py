@@ -1,4 +1,4 @@
-"""The words of the generated catalogue, and the voice that speaks them."""
+"""Word lists of the generated catalogue, and the choice among seen and held-out words."""
 
 import random
 import tomllib
@@ -9,14 +9,14 @@ from importlib.resources import files
 from typing import Any
 
 HELD_OUT_SHARE = 0.7
-"""How often a held-out voice takes a held-out word where there is one."""
+"""Share of held-out words in held-out texts, where there is a choice."""
 
 RGB = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Words of one meaning; the held-out ones are for measuring."""
+    """Words of one meaning; held-out ones occur in val and test alone."""
 
     seen: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
@@ -24,7 +24,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Color:
-    """A colour as it is painted and called; the head of a family of several has `family_words`."""
+    """A colour's paint and names; the head of a family of several has `family_words`."""
 
     family: str
     rgb: RGB
@@ -42,7 +42,7 @@ class Gender:
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """What a category's titles tell (facet -> probability) and its queries name."""
+    """What a category's titles state and its queries name (facet -> probability)."""
 
     weight: float
     tells: Mapping[str, float]
@@ -69,7 +69,7 @@ class Type:
 
 @dataclass(frozen=True, slots=True)
 class WordLists:
-    """Everything that titles and queries are made of."""
+    """All word lists of titles and queries."""
 
     categories: Mapping[str, Category]
     types: Mapping[str, Type]
@@ -85,12 +85,12 @@ class WordLists:
     brand_wrappers: Words
 
     def types_of(self, category: str) -> list[str]:
-        """Names of the types of one category."""
+        """Return the names of the types of one category."""
         return [name for name, kind in self.types.items() if kind.category == category]
 
 
 class Voice:
-    """Speaks for one title or query and remembers whether a held-out word was used."""
+    """Chooses the words of one title or query and records whether a held-out word was used."""
 
     def __init__(self, rng: random.Random, held_out: bool) -> None:
         self._rng = rng
@@ -98,7 +98,7 @@ class Voice:
         self.used_held_out = False
 
     def say(self, words: Words) -> str:
-        """One of `words`; a seen voice takes a held-out one only if there is no other."""
+        """Return one of `words`; a seen text takes a held-out one only if there is no other."""
         use = self._held_out and self._rng.random() < HELD_OUT_SHARE
         if (use and words.held_out) or not words.seen:
             self.used_held_out = True
@@ -106,7 +106,7 @@ class Voice:
         return self._rng.choice(words.seen)
 
     def brand(self, brand: str, words: Words) -> str:
-        """The brand's name, noted where it is one of the held-out brands."""
+        """Return the brand's name, recorded where it is one of the held-out brands."""
         self.used_held_out |= brand in words.held_out
         return brand
 
@@ -143,7 +143,7 @@ def _category(table: dict[str, Any]) -> Category:
 
 @cache
 def load_word_lists() -> WordLists:
-    """The vocabulary of vocabulary.toml."""
+    """Return the word lists of vocabulary.toml."""
     raw = tomllib.loads((files(__package__) / "vocabulary.toml").read_text(encoding="utf-8"))
     return WordLists(
         categories={name: _category(table) for name, table in raw["categories"].items()},

@@ -288,12 +288,12 @@ def test_the_vocabulary_is_read_by_synth_alone():
 
 
 def test_electronics_tell_most_in_the_title_and_apparel_least(catalogue):
-    told = dict(
+    stated = dict(
         catalogue.rows(
-            "SELECT category, avg(list_contains(told, 'color')::INT) FROM facets GROUP BY 1"
+            "SELECT category, avg(list_contains(stated, 'color')::INT) FROM facets GROUP BY 1"
         )
     )
-    assert told["electronics"] > 0.5 > 0.3 > told["apparel"]
+    assert stated["electronics"] > 0.5 > 0.3 > stated["apparel"]
 
 
 def test_attack_sets_more_of_every_trap(catalogue, tmp_path):

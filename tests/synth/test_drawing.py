@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from genfilt.synth.drawing import SIDE, draw
-from genfilt.synth.drawing_pool import Studio
+from genfilt.synth.drawing_pool import DrawingPool
 from genfilt.synth.listings import Look
 from genfilt.synth.silhouettes import parse_layer, silhouettes
 from genfilt.synth.word_lists import load_word_lists
@@ -109,9 +109,9 @@ def test_a_line_has_its_width_and_an_outline_none():
 def test_worker_processes_draw_what_this_process_draws(tmp_path):
     jobs = [(look(name, seed), f"{name}.jpg") for seed, name in enumerate(sorted(TYPES)[:6])]
     for folder, expected in (("here", 6), ("workers", 100_000)):
-        with Studio(tmp_path / folder, expected) as studio:
+        with DrawingPool(tmp_path / folder, expected) as drawings:
             for wanted, name in jobs:
-                studio.order(wanted, f"images/0000/{name}")
+                drawings.draw(wanted, f"images/0000/{name}")
     for _, name in jobs:
         drawn = [tmp_path / folder / "images/0000" / name for folder in ("here", "workers")]
         assert drawn[0].read_bytes() == drawn[1].read_bytes()
@@ -122,5 +122,5 @@ def test_worker_processes_draw_what_this_process_draws(tmp_path):
 def test_a_failing_worker_is_not_passed_over(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "taken.jpg").mkdir()
-    with pytest.raises(IsADirectoryError), Studio(tmp_path, 1) as studio:
-        studio.order(look("mug", 1), "images/taken.jpg")
+    with pytest.raises(IsADirectoryError), DrawingPool(tmp_path, 1) as drawings:
+        drawings.draw(look("mug", 1), "images/taken.jpg")

@@ -97,7 +97,7 @@ def says(title: str, words: Words) -> bool:
 def test_what_a_title_tells_stands_in_it():
     for listing in listings(1500):
         words = words_of(listing.facets)
-        for facet in listing.title.told:
+        for facet in listing.title.stated:
             assert says(listing.title.text, words[facet]), (listing.title, facet)
         assert listing.title.text.strip()
 

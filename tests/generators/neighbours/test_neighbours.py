@@ -251,7 +251,7 @@ def test_workers_answer_as_one_process_does(
 ) -> None:
     pictures, _ = catalogue
     alone = list(captioner.describe(pictures))
-    monkeypatch.setattr(parallel, "WORTHWHILE", 1)
+    monkeypatch.setattr(parallel, "MIN_POOLED_FILES", 1)
     monkeypatch.setattr(parallel, "CHUNK", 5)
     assert list(captioner.describe(pictures)) == alone
 

@@ -17,7 +17,7 @@ from luma_truth import FACETS, lacking, read_rows
 
 from genfilt.common.statistics import auc
 from trainer.database.catalogue import Catalogue, load_catalogue
-from trainer.database.known_pairs import open_database
+from trainer.database.reading import open_database
 from trainer.evaluation.candidates import Benchmark, load_benchmark
 from trainer.evaluation.evaluate import encode
 from trainer.evaluation.metrics import auc_by_group

@@ -20,7 +20,8 @@ import numpy as np
 
 from trainer.batches.mask import Masks
 from trainer.database.catalogue import load_catalogue
-from trainer.database.known_pairs import load_known_pairs, open_database
+from trainer.database.known_pairs import load_known_pairs
+from trainer.database.reading import open_database
 
 SCHEMA = Path(__file__).resolve().parent.parent / "genfilt" / "schema.sql"
 

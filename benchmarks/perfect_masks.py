@@ -18,7 +18,8 @@ import pyarrow as pa
 from luma_truth import lacking, read_rows
 
 from trainer.config import Ablation, preset
-from trainer.database.known_pairs import Csr, KnownPairs, columns, load_known_pairs
+from trainer.database.known_pairs import KnownPairs, SparseRows, load_known_pairs
+from trainer.database.reading import columns
 from trainer.evaluation.evaluate import evaluate
 from trainer.training import loop
 
@@ -50,7 +51,7 @@ def with_all(
         "JOIN product_no USING (product_id) ORDER BY q, f",
     )
     q, f = (np.asarray(pairs[name], dtype=np.int32) for name in ("q", "f"))
-    return replace(known, query_product=Csr.from_sorted(q, f))
+    return replace(known, query_product=SparseRows.from_sorted(q, f))
 
 
 def train(kind: str, given: argparse.Namespace) -> dict[str, float]:

@@ -8,6 +8,7 @@ q2 "mug"             labels: p3 positive and p4 negative in train, p5 positive i
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -227,3 +228,14 @@ def _imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{name.name}" for name in node.names)
         elif isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
+
+
+def test_the_trainers_views_repeat_genfilts() -> None:
+    def views(folder: str) -> dict[str, str]:
+        text = (Path(__file__).parents[1] / folder / "views.sql").read_text("utf-8")
+        bare = re.sub(r"--[^\n]*\n", "", text)
+        return dict(re.findall(r"CREATE (?:TEMP )?VIEW (\w+) AS\n(.*?);\n", bare, re.S))
+
+    theirs, ours = views("genfilt/store"), views("trainer/database")
+    assert ours.keys() == theirs.keys() - {"image_title_corrections", "positives"}
+    assert all(ours[name] == theirs[name] for name in ours)

@@ -10,9 +10,9 @@ import torch
 
 from trainer.batches.reader import Batch, BatchReader, Inputs, inputs_of
 from trainer.config import Ablation, FitConfig, preset
-from trainer.losses.objective import Objective, parts_of
 from trainer.model.query_life import QueryLife
 from trainer.training.loop import Source
+from trainer.training.objective import Objective, parts_of
 
 
 def lively(config: FitConfig) -> QueryLife:

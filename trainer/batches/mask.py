@@ -11,20 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.database.known_pairs import Csr, Integers, KnownPairs
+from genfilt.common.arrays import Integers
+from trainer.database.catalogue import ProductContents
+from trainer.database.known_pairs import KnownPairs, SparseRows
 
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What each product is made of, by its number p: equal numbers, equal content."""
-
-    title: Integers  # (products,)
-    image: Integers  # products without a picture each have a number of their own
-    feature: Integers  # f, -1 where there is none
-    feature_title: Integers  # f_title, -1 where there is none
-    feature_image: Integers  # f_image, -1 where there is none
 
 
 @dataclass(frozen=True)
@@ -39,7 +30,7 @@ class QueryMasks:
 class Masks:
     """Looks masks up for batches of query and product numbers."""
 
-    def __init__(self, corrections: KnownPairs, contents: Contents) -> None:
+    def __init__(self, corrections: KnownPairs, contents: ProductContents) -> None:
         self.corrections = corrections
         self.contents = contents
         self._of_product = CorrectionIndex(max(len(contents.title), corrections.verdicts.bound))
@@ -100,7 +91,7 @@ def _bound(values: Integers) -> int:
     return int(values.max(initial=-1)) + 1
 
 
-def _found(pairs: Csr, rows: Integers, wanted: Integers, places: CorrectionIndex) -> Mask:
+def _found(pairs: SparseRows, rows: Integers, wanted: Integers, places: CorrectionIndex) -> Mask:
     """Return (C, B): is wanted[c] among the values of rows[b]."""
     distinct, column = np.unique(wanted, return_inverse=True)
     row, entry = pairs.entries(rows)

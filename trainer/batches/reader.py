@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from genfilt.common.arrays import Integers
 from trainer.batches.vision_cache import FeatureCache
 from trainer.database.catalogue import Catalogue, Rows
-from trainer.database.known_pairs import Integers
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genfilt.common.arrays import Integers
 from genfilt.common.console import say, track
 from genfilt.common.errors import UsageError
-from trainer.database.known_pairs import Integers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

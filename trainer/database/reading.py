@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA_VERSION = 2
+# What the statements of this package read; in a file from elsewhere a view may have such a name.
+TABLES = {
+    *("meta", "products", "queries", "clicks", "labels", "reviews", "filters"),
+    *("query_no", "product_no", "features", "qp_candidates", "it_candidates"),
+    *("attributes", "captions"),
+}
 Columns = dict[str, NDArray[np.generic]]
 
 

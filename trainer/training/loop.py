@@ -21,11 +21,12 @@ from trainer.batches.reader import Batch, BatchPlan, BatchReader, inputs_of, loa
 from trainer.batches.vision_cache import FeatureCache, cache_features
 from trainer.config import FitConfig
 from trainer.database.catalogue import Catalogue, Rows, load_catalogue, load_rows
-from trainer.database.known_pairs import count_corrections, load_known_pairs, open_database
+from trainer.database.known_pairs import count_new_corrections, load_known_pairs
+from trainer.database.reading import open_database
 from trainer.distributed import processes, total
-from trainer.losses.objective import Objective, parts_of
 from trainer.model.query_life import QueryLife, parameter_report
 from trainer.training import checkpoint
+from trainer.training.objective import Objective, parts_of
 from trainer.training.optim import build_optimizer, schedule, set_rate
 from trainer.training.run_log import Log, Progress, Summary
 
@@ -55,7 +56,7 @@ class Source:
             rows, unpictured = load_rows(connection, config.stage, catalogue)
             genfilt = "genfilt" not in config.without
             known = load_known_pairs(connection, genfilt=genfilt)
-            added = count_corrections(connection) if genfilt else (0, 0)
+            added = count_new_corrections(connection) if genfilt else (0, 0)
         return cls(catalogue, Masks(known, catalogue.contents), rows, unpictured, added)
 
 

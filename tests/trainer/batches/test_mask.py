@@ -10,7 +10,8 @@ import pytest
 from tests.trainer.shop import Shop
 from trainer.batches.mask import Masks
 from trainer.database.catalogue import load_catalogue
-from trainer.database.known_pairs import load_known_pairs, open_database
+from trainer.database.known_pairs import load_known_pairs
+from trainer.database.reading import open_database
 
 
 def masks_of(path: Path, *, genfilt: bool = True) -> Masks:

@@ -14,7 +14,7 @@ from genfilt.common.errors import UserError
 from tests.trainer.shop import Shop, draw
 from trainer.batches.reader import BatchPlan, BatchReader, inputs_of, loader
 from trainer.database.catalogue import Catalogue, Rows, load_catalogue, load_rows
-from trainer.database.known_pairs import open_database
+from trainer.database.reading import open_database
 
 
 def shape(image: Image.Image, seed: int | None = None) -> Tensor:

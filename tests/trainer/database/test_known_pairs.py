@@ -13,12 +13,13 @@ import pytest
 from genfilt.common.errors import UserError
 from tests.trainer.shop import Shop
 from trainer.database.known_pairs import (
-    Csr,
+    CorrectionCounts,
     KnownPairs,
-    count_corrections,
+    SparseRows,
+    count_new_corrections,
     load_known_pairs,
-    open_database,
 )
+from trainer.database.reading import open_database
 
 
 def read(path: Path, *, genfilt: bool = True) -> KnownPairs:
@@ -34,7 +35,7 @@ def test_a_missing_database_is_one_sentence(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize(("version", "remedy"), [("2", "upgrade the trainer"), ("0", "ingest")])
+@pytest.mark.parametrize(("version", "remedy"), [("3", "upgrade the trainer"), ("1", "run any genfilt command")])
 def test_another_schema_version_is_refused(tmp_path: Path, version: str, remedy: str) -> None:
     with Shop(tmp_path / "other.duckdb", version=version):
         pass
@@ -120,21 +121,60 @@ def test_what_is_known_already_is_no_addition(tmp_path: Path) -> None:
     with Shop(tmp_path / "shop.duckdb") as shop:
         q = shop.query("q", "black jacket")
         for n in range(3):
-            p = shop.product(f"p{n}", f"title {n}", texts=(f"title {n}", f"caption {n}"))
+            texts = (f"title {n}", f"caption {n}")
+            p = shop.product(f"p{n}", f"title {n}", Path(f"{n}.jpg"), texts=texts)
             shop.correct(q, p)
         shop.click("q", "p0")
         shop.label("q", "p1", 0)
         shop.match(0, 0)
         shop.match(0, 1)
     with open_database(tmp_path / "shop.duckdb") as connection:
-        assert count_corrections(connection) == (1, 1)
+        assert count_new_corrections(connection) == CorrectionCounts(1, 1)
 
 
 def test_sparse_rows_with_gaps_out_of_range_and_empty() -> None:
-    pairs = Csr.from_sorted(np.array([0, 0, 3], np.int32), np.array([7, 8, 9], np.int32))
+    pairs = SparseRows.from_sorted(np.array([0, 0, 3], np.int32), np.array([7, 8, 9], np.int32))
     place, entry = pairs.entries(np.array([3, 1, 0, 99, -1, 0], np.int32))
     assert place.tolist() == [0, 2, 2, 5, 5]
     assert pairs.values[entry].tolist() == [9, 7, 8, 7, 8]
     none = np.empty(0, np.int32)
-    for place, entry in (Csr.from_sorted(none, none).entries(np.array([0], np.int32)),):
+    for place, entry in (SparseRows.from_sorted(none, none).entries(np.array([0], np.int32)),):
         assert len(place) == len(entry) == 0
+
+
+def test_only_new_pairs_of_train_products_are_counted(tmp_path: Path) -> None:
+    with Shop(tmp_path / "shop.duckdb") as shop:
+        q = shop.query("q", "black jacket")
+        splits = ("train", "train", "train", "val", "test")
+        for n, split in enumerate(splits):
+            texts = (f"title {n}", f"caption {n}")
+            shop.product(f"p{n}", f"title {n}", Path(f"{n}.jpg"), split=split, texts=texts)
+            shop.correct(q, n)
+        shop.label("q", "p1", 0, split="val")
+        for image, title in ((0, 2), (0, 3), (4, 0)):
+            shop.match(image, title)
+    with open_database(tmp_path / "shop.duckdb") as connection:
+        # p1 has a val label, p3 and p4 are never trained on: p0 and p2 are left.
+        assert count_new_corrections(connection) == CorrectionCounts(2, 1)
+
+
+def test_views_of_the_file_are_not_run(tmp_path: Path) -> None:
+    with Shop(tmp_path / "shop.duckdb") as shop:
+        shop.query("q", "black jacket")
+        shop.product("p0", "title 0")
+        shop.click("q", "p0")
+        (tmp_path / "secret.txt").write_text("secret")
+        shop.db.execute(
+            "CREATE OR REPLACE VIEW verdicts AS SELECT 0 AS q, 0 AS p, false AS positive,"
+            f" content AS source, 'train' AS split FROM read_text('{tmp_path / 'secret.txt'}')"
+        )
+    known = read(tmp_path / "shop.duckdb")
+    assert known.verdict_positive.tolist() == [True]
+
+
+def test_a_view_in_the_place_of_a_table_is_refused(tmp_path: Path) -> None:
+    with Shop(tmp_path / "shop.duckdb") as shop:
+        shop.db.execute("ALTER TABLE clicks RENAME TO logged")
+        shop.db.execute("CREATE VIEW clicks AS FROM logged")
+    with pytest.raises(UserError, match="has no table clicks"):
+        read(tmp_path / "shop.duckdb")

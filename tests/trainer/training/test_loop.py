@@ -19,9 +19,9 @@ from genfilt.common.errors import UsageError, UserError
 from tests.trainer.shop import COLORS, SHAPES, toy_shop
 from tests.trainer.small_batches import batch_of
 from trainer.config import FitConfig, preset
-from trainer.losses.objective import Objective, parts_of
 from trainer.training import checkpoint
 from trainer.training.loop import Source, Stage, fit
+from trainer.training.objective import Objective, parts_of
 from trainer.training.optim import build_optimizer, schedule
 from trainer.training.run_log import Log, Summary
 

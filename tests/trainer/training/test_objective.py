@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from tests.trainer.shop import Shop, draw, toy_shop
 from tests.trainer.small_batches import inputs, objective_of
-from trainer.batches.batch_sides import BatchSide, Negatives, Place
 from trainer.batches.reader import Inputs
 from trainer.config import Ablation
+from trainer.losses.batch_sides import BatchSide, Negatives, Place
 from trainer.losses.contrastive import (
     contrastive,
     cross_query_pairs,
@@ -22,8 +22,8 @@ from trainer.losses.contrastive import (
     mean_over_counted,
 )
 from trainer.losses.matching import draw_negatives, row_uniforms
-from trainer.losses.objective import Objective, parts_of
 from trainer.model.encoder import Memory
+from trainer.training.objective import Objective, parts_of
 
 PLACES = np.array([0, 3, 5, 6, 9, 14, 20, 23, 3])
 

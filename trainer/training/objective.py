@@ -7,12 +7,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from trainer.batches.batch_sides import BatchSide, Negatives, Place
+from genfilt.common.arrays import Integers
 from trainer.batches.mask import Mask, Masks
 from trainer.batches.reader import Inputs
 from trainer.config import Ablation
-from trainer.database.known_pairs import Integers
 from trainer.distributed import first_row, gather, mean_of_all
+from trainer.losses.batch_sides import BatchSide, Negatives, Place
 from trainer.losses.contrastive import contrastive_rows, cross_query_pairs
 from trainer.losses.matching import matching_rows
 from trainer.model.encoder import Memory

@@ -57,6 +57,13 @@ def _encode_level(x, first, known, code, step):  # type: ignore[no-untyped-def]
 
 
 @compiled()
+def _fill(entries, at, share):  # type: ignore[no-untyped-def]
+    """Write a residual's share into the SHARES entries from `at` on; return where they end."""
+    entries[at : at + SHARES] = share
+    return at + SHARES
+
+
+@compiled()
 def encode(rows, rotation, levels, margins, left, out):  # type: ignore[no-untyped-def]
     """Code some rows of a side as `codes.encode` does, in loops.
 
@@ -93,14 +100,10 @@ def encode(rows, rotation, levels, margins, left, out):  # type: ignore[no-untyp
                 at += known[level] - last_known
                 last_known = known[level]
                 if level:
-                    for _ in range(SHARES):
-                        entries[row, at] = -share if left else share
-                        at += 1
+                    at = _fill(entries[row], at, -share if left else share)
                 residual = np.sqrt(max(centred - explained, 0.0) + margins.cushion * size * size)
                 share = min(int(np.ceil(residual / share_unit + 1e-6)), LIMIT)
-                for _ in range(SHARES):
-                    entries[row, at] = share
-                    at += 1
+                _fill(entries[row], at, share)
                 at = stops[level]
                 error = np.sqrt(error2) + (margins.rounding + 1e-6) * size
                 error += max(residual - LIMIT * share_unit, 0.0)

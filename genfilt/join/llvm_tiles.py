@@ -144,6 +144,11 @@ class _Tile:
         passed = self.builder.icmp_signed(">=", values, ir.Constant(INTS, [0] * LANES))
         return self.builder.bitcast(passed, I16)
 
+    def all_negative(self) -> ir.Value:
+        """Return whether every total is negative: the signs of all, ANDed, are set."""
+        signs = functools.reduce(self.builder.and_, self.signs())
+        return self.builder.icmp_unsigned("==", self.mask(signs), ir.Constant(I16, 0))
+
     def store_masks(self, address: ir.Value) -> None:
         """Write the mask of every register of totals, row by row."""
         for index, sign in enumerate(self.signs()):
@@ -172,50 +177,53 @@ def tile_masks(
     def generate(
         context: Untyped, builder: ir.IRBuilder, signature: Untyped, values: list[ir.Value]
     ) -> ir.Value:
-        a_, row_, b_, panel_, u_, v_, stops_, masks_ = unpack(context, builder, signature, values)
-        levels = cgutils.unpack_tuple(builder, stops_[2].shape)[0]
         tile = _Tile(builder, a.dtype == types.int8)
-        rows, columns = tile.at(a_[0], row_, a_[1]), tile.at(b_[0], panel_, b_[1])
-        left = tile.at(u_[0], row_, 4)
-        right = tile.at(v_[0], panel_, 4 * LANES * tile.vectors)
-        level, group, result = (cgutils.alloca_once_value(builder, number(0)) for _ in range(3))
-        loop, after, more, again, hit, done = (
-            builder.append_basic_block(name)
-            for name in ("loop", "after", "more", "again", "hit", "done")
-        )
-        tile.offset(left, right, first=True)
-        builder.branch(loop)
-
-        builder.position_at_end(loop)
-        tile.multiply(builder.load(group), rows, a_[1], columns)
-        following = builder.add(builder.load(group), number(1))
-        builder.store(following, group)
-        stop = load(builder, tile.at(stops_[0], builder.load(level), 8), I64)
-        builder.cbranch(builder.icmp_signed("<", following, stop), loop, after)
-
-        builder.position_at_end(after)
-        common = functools.reduce(builder.and_, tile.signs())
-        none = builder.icmp_unsigned("==", tile.mask(common), ir.Constant(I16, 0))
-        builder.cbranch(none, done, more)
-
-        builder.position_at_end(more)
-        builder.store(builder.add(builder.load(level), number(1)), level)
-        builder.cbranch(builder.icmp_signed("<", builder.load(level), levels), again, hit)
-
-        builder.position_at_end(again)
-        at = builder.load(level)
-        tile.offset(tile.at(left, at, u_[1]), tile.at(right, at, v_[1]), first=False)
-        builder.branch(loop)
-
-        builder.position_at_end(hit)
-        tile.store_masks(masks_[0])
-        builder.store(number(1), result)
-        builder.branch(done)
-
-        builder.position_at_end(done)
-        return builder.load(result)
+        return _emit_masks(tile, unpack(context, builder, signature, values))
 
     return types.int64(a, types.int64, b, types.int64, u, v, stops, masks), generate
+
+
+def _emit_masks(tile: _Tile, arguments: list[Untyped]) -> ir.Value:
+    """Emit the control flow that the module's picture shows."""
+    builder = tile.builder
+    a, row, b, panel, u, v, stops, masks = arguments
+    rows, columns = tile.at(a[0], row, a[1]), tile.at(b[0], panel, b[1])
+    left, right = tile.at(u[0], row, 4), tile.at(v[0], panel, 4 * LANES * tile.vectors)
+    levels = cgutils.unpack_tuple(builder, stops[2].shape)[0]
+    level, group, result = (cgutils.alloca_once_value(builder, number(0)) for _ in range(3))
+    loop, after, more, again, hit, done = (
+        builder.append_basic_block(name)
+        for name in ("loop", "after", "more", "again", "hit", "done")
+    )
+    tile.offset(left, right, first=True)
+    builder.branch(loop)
+
+    builder.position_at_end(loop)
+    tile.multiply(builder.load(group), rows, a[1], columns)
+    following = builder.add(builder.load(group), number(1))
+    builder.store(following, group)
+    stop = load(builder, tile.at(stops[0], builder.load(level), 8), I64)
+    builder.cbranch(builder.icmp_signed("<", following, stop), loop, after)
+
+    builder.position_at_end(after)
+    builder.cbranch(tile.all_negative(), done, more)
+
+    builder.position_at_end(more)
+    builder.store(builder.add(builder.load(level), number(1)), level)
+    builder.cbranch(builder.icmp_signed("<", builder.load(level), levels), again, hit)
+
+    builder.position_at_end(again)
+    at = builder.load(level)
+    tile.offset(tile.at(left, at, u[1]), tile.at(right, at, v[1]), first=False)
+    builder.branch(loop)
+
+    builder.position_at_end(hit)
+    tile.store_masks(masks[0])
+    builder.store(number(1), result)
+    builder.branch(done)
+
+    builder.position_at_end(done)
+    return builder.load(result)
 
 
 @intrinsic

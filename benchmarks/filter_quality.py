@@ -37,11 +37,11 @@ from genfilt.filter.calibrated.calibration_data import CalibrationData, load_cal
 from genfilt.filter.calibrated.candidates import Scorer, fit_rule
 from genfilt.filter.calibrated.fit import Fit
 from genfilt.filter.calibrated.reliability import curve, suggest, train_population
-from genfilt.generators import Choice, open_captioner, open_reader
+from genfilt.generators.registry import GeneratorChoice, open_captioner, open_reader
 from genfilt.ingest.ingest import Sources, ingest
 from genfilt.store.store import Store, now
 
-Marks = npt.NDArray[np.bool_]
+Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 PRECISION = 0.95
 SIGMAS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -53,8 +53,8 @@ class Truth:
 
     query_ids: list[str]
     product_ids: list[str]
-    relevant: Marks
-    parts: dict[str, Marks]  # subsets of pairs by name
+    relevant: Bools
+    parts: dict[str, Bools]  # subsets of pairs by name
 
 
 @dataclass(frozen=True)
@@ -149,12 +149,12 @@ def described(catalogue: Catalogue, setting: str) -> Iterator[Store]:
     with Store() as store:
         files = {n: str(folder / f"{n}.csv") for n in ("products", "queries", "clicks", "labels")}
         ingest(store, Sources(**files, images=folder))
-        with open_reader(store, Choice("lexicon")) as reader:
+        with open_reader(store, GeneratorChoice("lexicon")) as reader:
             extract_attributes(store, reader)
         if setting in catalogue.captions:
             _write(store, catalogue.captions[setting])
         else:
-            with open_captioner(store, Choice("neighbours")) as captioner:
+            with open_captioner(store, GeneratorChoice("neighbours")) as captioner:
                 caption_pictures(store, captioner)
         number_features(store)
         yield store
@@ -182,15 +182,15 @@ def _write(store: Store, captions: dict[str, str]) -> None:
 
 
 def scores(
-    scene: CalibrationData, rule: str
-) -> tuple[Floats, Marks, Fit | None]:  # (queries, features) each
+    data: CalibrationData, rule: str
+) -> tuple[Floats, Bools, Fit | None]:  # (queries, features) each
     """Return every pair's score, and which pairs are vetoed."""
-    size = (len(scene.asked), len(scene.facts))
+    size = (len(data.requested), len(data.product_values))
     if rule == "paper":
-        fused = scene.products.image.astype(np.float64) + scene.products.title
-        return scene.queries.vectors @ fused.T / 2, np.zeros(size, dtype=bool), None
-    fit = fit_rule(scene, attributes=rule != "calibrated")
-    scorer = Scorer(fit.calibration, scene, fit.unseen)
+        fused = data.products.image.astype(np.float64) + data.products.title
+        return data.queries.vectors @ fused.T / 2, np.zeros(size, dtype=bool), None
+    fit = fit_rule(data, attributes=rule != "calibrated")
+    scorer = Scorer(fit.calibration, data, fit.unseen)
     q, f = np.divmod(np.arange(size[0] * size[1]), size[1])
     score, vetoed = scorer.scores(q, f)
     # Pairs of one step of the monotone map keep the order of their linear scores.
@@ -204,13 +204,13 @@ def measure(
     """Return one row of figures for each rule and part of the pairs."""
     truth = catalogue.truth()
     with described(catalogue, setting) as store:
-        scene = load_calibration_data(store, load_corpus(store, embedder), embedder)
+        data = load_calibration_data(store, load_corpus(store, embedder), embedder)
         known = _known(store, truth)
-        rows_of = _places(store, scene, truth)
+        rows_of = _places(store, data, truth)
     figures = []
     for rule in rules:
         started = time.perf_counter()
-        score, vetoed, fit = scores(scene, rule)
+        score, vetoed, fit = scores(data, rule)
         score = np.where(vetoed, -1.0, score)[np.ix_(*rows_of)]
         score[:, rows_of[1] < 0] = -1.0  # products without a caption
         seconds = time.perf_counter() - started
@@ -232,7 +232,7 @@ def measure(
     return figures
 
 
-def _known(store: Store, truth: Truth) -> Marks:
+def _known(store: Store, truth: Truth) -> Bools:
     q = {name: at for at, name in enumerate(truth.query_ids)}
     p = {name: at for at, name in enumerate(truth.product_ids)}
     known = np.zeros(truth.relevant.shape, dtype=bool)
@@ -243,18 +243,18 @@ def _known(store: Store, truth: Truth) -> Marks:
     return known
 
 
-def _places(store: Store, scene: CalibrationData, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
+def _places(store: Store, data: CalibrationData, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
     q = dict(store.rows("SELECT query_id, q FROM query_no"))
     f = dict(store.rows("SELECT product_id, f FROM product_no"))
-    rows = {number: row for row, number in enumerate(scene.corpus.queries.numbers.tolist())}
-    columns = {number: row for row, number in enumerate(scene.corpus.features.f.tolist())}
+    rows = {number: row for row, number in enumerate(data.corpus.queries.numbers.tolist())}
+    columns = {number: row for row, number in enumerate(data.corpus.features.f.tolist())}
     return (
         np.array([rows[q[name]] for name in truth.query_ids]),
         np.array([columns.get(f[name], -1) for name in truth.product_ids]),
     )
 
 
-def at_precision(score: Floats, relevant: Marks) -> tuple[float, float]:
+def at_precision(score: Floats, relevant: Bools) -> tuple[float, float]:
     """Return the largest recall at a precision of PRECISION or more, and its threshold."""
     order = np.argsort(-score, kind="stable")
     score, right = score[order], np.cumsum(relevant[order])
@@ -266,7 +266,7 @@ def at_precision(score: Floats, relevant: Marks) -> tuple[float, float]:
     return float(right[best] / max(relevant.sum(), 1)), float(score[best])
 
 
-def _figures(score: Floats, relevant: Marks, use: Marks, threshold: float) -> dict[str, Any]:
+def _figures(score: Floats, relevant: Bools, use: Bools, threshold: float) -> dict[str, Any]:
     passing = use & (score >= threshold)
     return {
         "true pairs": int(relevant[use].sum()),
@@ -276,11 +276,11 @@ def _figures(score: Floats, relevant: Marks, use: Marks, threshold: float) -> di
     }
 
 
-def _at_sigmas(score: Floats, relevant: Marks, use: Marks) -> dict[str, Any]:
+def _at_sigmas(score: Floats, relevant: Bools, use: Bools) -> dict[str, Any]:
     return {f"sigma {sigma}": _at(score, relevant, use, sigma) for sigma in SIGMAS}
 
 
-def _at(score: Floats, relevant: Marks, use: Marks, sigma: float) -> list[float | None]:
+def _at(score: Floats, relevant: Bools, use: Bools, sigma: float) -> list[float | None]:
     """Return precision (None of no pairs), recall and number of the pairs that pass sigma."""
     passing = use & (score >= sigma)
     right, count = int((passing & relevant).sum()), int(passing.sum())
@@ -292,7 +292,7 @@ def _at(score: Floats, relevant: Marks, use: Marks, sigma: float) -> list[float 
 
 
 def _beliefs(
-    score: Floats, relevant: Marks, chosen: Marks, known: Marks, fit: Fit
+    score: Floats, relevant: Bools, chosen: Bools, known: Bools, fit: Fit
 ) -> dict[str, Any]:
     """Return what sigma promised and what it kept."""
     found: dict[str, Any] = {}
@@ -311,7 +311,7 @@ def _beliefs(
     return found
 
 
-def _bins(score: Floats, relevant: Marks, use: Marks) -> list[list[float]]:
+def _bins(score: Floats, relevant: Bools, use: Bools) -> list[list[float]]:
     use = use & (score >= 0)
     place = np.minimum((score[use] * 10).astype(int), 9)
     mass = np.bincount(place, minlength=10)

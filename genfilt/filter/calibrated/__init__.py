@@ -1,1 +1,1 @@
-"""A sigma that means a probability: attribute agreement, what the log teaches, one linear score."""
+"""The calibrated rule: a linear score and the probability of relevance that it stands for."""

@@ -1,12 +1,12 @@
-"""Calibrated scores: sigma as the probability that a pair is relevant.
+"""The parameters of the calibrated rule, whose sigma is the probability that a pair is relevant.
 
-One linear score, fitted on train clicks and labels, and one monotone map from score to probability:
+A linear score, fitted on train clicks and labels, and a monotone map from score to probability:
 
-    score(q, f) = b + w1 q.i + w2 q.t + w3 i.t + sum over the values v that q asks for of s(f, v)
+    score(q, f) = b + w1 q.i + w2 q.t + w3 i.t + sum over the values v that q requests of s(f, v)
 
-s(f, v) is a raise where the product confirms v, a fine where it contradicts it, and where it is
-silent what the log has taught: which titles get clicked for "women's". All of it is one inner
-product, [q, 1, asked] . [w1 i + w2 t, w3 i.t + b, s], so the threshold join stays exact.
+s(f, v) is positive where the product confirms v and negative where it contradicts v; where title
+and picture are silent it is the log odds by the title model of v. All of it is one inner product,
+[q, 1, requested] . [w1 i + w2 t, w3 i.t + b, s], so the threshold join stays exact.
 """
 
 from __future__ import annotations
@@ -17,67 +17,70 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from genfilt.common.arrays import Floats, Vectors
 from genfilt.common.errors import UserError
-from genfilt.filter.calibrated.attribute_values import Asked
-from genfilt.filter.calibrated.title_models import FOLDS, Floats, Matrix
+from genfilt.filter.agreement.attribute_values import RequestedValue
+from genfilt.filter.calibrated.title_models import FOLDS
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Weight:
-    """What one family of attributes adds to the score.
+    """The weights of one family of attributes, in logits.
 
     Attributes:
-        named: where the query asks for it, whatever the product says.
-        confirm: where the title, where the picture confirms it.
-        contradict: where the title, where the picture contradicts it, never above 0.
-        history: times what the log says of this very product.
-        taught: times what the log says of such titles, where all else is silent.
+        requested: added where the query requests a value, whatever the product's texts contain.
+        confirm: added where the title, where the picture confirms the value.
+        contradict: added where the title, where the picture contradicts it; never above 0.
+        clicks: factor of the product's own click log odds.
+        title_model: factor of the title model's logit, where texts and clicks are silent.
         vetoes: whether the title's, the picture's contradiction rules a pair out where the other
             does not confirm.
     """
 
-    named: float = 0.0
+    requested: float = 0.0
     confirm: tuple[float, float] = (0.0, 0.0)
     contradict: tuple[float, float] = (0.0, 0.0)
-    history: float = 0.0
-    taught: float = 0.0
+    clicks: float = 0.0
+    title_model: float = 0.0
     vetoes: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted rule; everything that scoring needs beside the vectors and the verdicts.
+    """A fitted rule; everything that scoring needs beside vectors and agreement table.
 
     Attributes:
         made_for: embedder, generators, template and data that it was fitted with.
         linear: (4,) w1, w2, w3 and b.
         families: the weights of each family of attributes.
-        taught: (family, value) -> (FOLDS, D + 1) directions in title space and their offsets.
+        title_models: (family, value) -> (FOLDS, D + 1) directions of the title models and offsets.
         scores, probabilities: (N,) knots of the monotone map, both ascending.
         base_rate: estimated share of relevant pairs among all train pairs.
-        method: what the base rate rests on.
+        method: how the base rate was estimated.
     """
 
     made_for: dict[str, str]
     linear: Floats
     families: dict[str, Weight]
-    taught: dict[Asked, Matrix]
+    title_models: dict[RequestedValue, Vectors]
     scores: Floats
     probabilities: Floats
     base_rate: float
     method: str
 
     def to_json(self) -> str:
-        """Return the fit as text, the same for equal fits."""
+        """Return the fit as JSON, the same text for equal fits."""
         return json.dumps(
             {
                 "format": FORMAT,
                 "made_for": self.made_for,
                 "linear": self.linear.tolist(),
                 "families": {name: asdict(weight) for name, weight in self.families.items()},
-                "taught": [[*key, _packed(row)] for key, row in sorted(self.taught.items())],
+                "title_models": [
+                    [*key, _packed(row)] for key, row in sorted(self.title_models.items())
+                ],
                 "scores": self.scores.tolist(),
                 "probabilities": self.probabilities.tolist(),
                 "base_rate": self.base_rate,
@@ -92,7 +95,7 @@ class Calibration:
         """Rebuild a fit from `to_json`.
 
         Raises:
-            UserError: the text is no calibration of this version.
+            UserError: the text is not a calibration of this version.
         """
         try:
             found = json.loads(text)
@@ -102,7 +105,9 @@ class Calibration:
                 made_for=found["made_for"],
                 linear=np.array(found["linear"], dtype=np.float64),
                 families={name: _weight(**row) for name, row in found["families"].items()},
-                taught={(family, value): _unpacked(row) for family, value, row in found["taught"]},
+                title_models={
+                    (family, value): _unpacked(row) for family, value, row in found["title_models"]
+                },
                 scores=np.array(found["scores"], dtype=np.float64),
                 probabilities=np.array(found["probabilities"], dtype=np.float64),
                 base_rate=float(found["base_rate"]),
@@ -155,10 +160,10 @@ def _weight(
     return Weight(confirm=pairs[0], contradict=pairs[1], vetoes=pairs[2], **rest)
 
 
-def _packed(row: Matrix) -> str:
+def _packed(row: Vectors) -> str:
     return base64.b64encode(np.ascontiguousarray(row, dtype="<f4").tobytes()).decode("ascii")
 
 
-def _unpacked(text: str) -> Matrix:
+def _unpacked(text: str) -> Vectors:
     flat = np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float32)
     return flat.reshape(FOLDS, -1)

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from genfilt.filter.calibrated.fit import Fit, Marks
-from genfilt.filter.calibrated.title_models import Floats, Rows
+from genfilt.common.arrays import Bools, Floats, Rows
+from genfilt.filter.calibrated.fit import Fit
 
 GRID = np.round(np.arange(0.0, 1.0, 0.01), 2)
 BINS = 10
-CANDIDATE = 0.05  # pairs below are no candidates under any sigma that is of use
+MIN_CANDIDATE_PROBABILITY = 0.05  # pairs below are no candidates under any sigma that is of use
 RESAMPLES = 200
-FEWEST_PASSING = 5.0  # expected pairs from which a category has a sigma of its own
+MIN_EXPECTED_PAIRS = 5.0  # expected pairs from which a category has a sigma of its own
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class TrainPairs:
     relevant: Floats  # 1 or 0 where it is known, else its probability
     weight: Floats
     q: Rows
-    vetoed: Marks
-    known: Marks  # already positive: no correction is needed
+    vetoed: Bools
+    known: Bools  # already positive: no correction is needed
 
-    def only(self, keep: Marks) -> TrainPairs:
+    def only(self, keep: Bools) -> TrainPairs:
         """Return the kept pairs."""
         floats = (self.predicted[keep], self.relevant[keep], self.weight[keep])
         return TrainPairs(*floats, self.q[keep], self.vetoed[keep], self.known[keep])
@@ -55,21 +55,21 @@ def reliability(population: TrainPairs, *, lowest: float = 0.0) -> dict[str, Any
     predicted, relevant = population.predicted[use], population.relevant[use]
     weight = population.weight[use]
     place = np.minimum((predicted * BINS).astype(np.int64), BINS - 1)
-    mass, said, seen = (
+    mass, predicted_sum, observed_sum = (
         np.bincount(place, weights=weight * values, minlength=BINS)
         for values in (np.ones(len(weight)), predicted, relevant)
     )
     bins = [
         {
             "from": round(at / BINS, 2),
-            "predicted": round(float(said[at] / mass[at]), 6),
-            "observed": round(float(seen[at] / mass[at]), 6),
+            "predicted": round(float(predicted_sum[at] / mass[at]), 6),
+            "observed": round(float(observed_sum[at] / mass[at]), 6),
             "pairs": round(float(mass[at]), 1),
         }
         for at in range(BINS)
         if mass[at] > 0
     ]
-    error = float(np.abs(said - seen).sum() / max(mass.sum(), 1e-12))
+    error = float(np.abs(predicted_sum - observed_sum).sum() / max(mass.sum(), 1e-12))
     return {"bins": bins, "error": round(error, 6), "pairs": round(float(mass.sum()), 1)}
 
 
@@ -113,7 +113,7 @@ def suggest(found: dict[str, Any], target: float) -> dict[str, Any]:
     )
     for at in range(len(found["sigma"]) - 1, 0, -1):
         precision, passing = found["precision"][at], found["corrections"][at]
-        if precision is None or passing < FEWEST_PASSING:
+        if precision is None or passing < MIN_EXPECTED_PAIRS:
             continue
         if precision < target:
             break

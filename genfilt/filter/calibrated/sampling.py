@@ -1,17 +1,17 @@
-"""Train pairs that stand for all train pairs, few enough to fit on."""
+"""A stratified, weighted sample of the train pairs, few enough to fit on."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from genfilt.common.arrays import Floats, Rows
+from genfilt.filter.agreement.query_values import Queries
 from genfilt.filter.calibrated.coverage import UNJUDGED, Pairs
-from genfilt.filter.calibrated.query_values import Queries
 from genfilt.filter.calibrated.scoring import Products
-from genfilt.filter.calibrated.title_models import Floats, Rows
 
-MOST_PAIRS = 300_000
-NEAREST = 0.5  # share of a query's sample that goes to the pairs that look most alike
-QUERIES = 1500
+MAX_PAIRS = 300_000
+NEAREST_SHARE = 0.5  # share of a query's sample that is its nearest pairs
+MAX_QUERIES = 1500
 PRODUCTS_AT_A_TIME = 65_536
 
 
@@ -20,42 +20,42 @@ def sample_pairs(
 ) -> Pairs:
     """Return all train pairs where they are few, else a stratified sample.
 
-    Of up to QUERIES queries, those of the log first: all pairs that the log speaks of and the
-    nearest others by the mean of q.i and q.t, each for itself, and a random part of the rest, each
-    for as many as it was drawn from. Weights sum to the number of pairs of the chosen queries.
+    For up to MAX_QUERIES queries, those of the log first: all logged pairs and the nearest others
+    by the mean of q.i and q.t with weight 1, and a random part of the rest, weighted by the inverse
+    of the sampling rate. Weights sum to the number of pairs of the chosen queries.
     """
     rng = np.random.default_rng(seed)
     chosen = np.arange(len(queries.vectors))
-    per_query = MOST_PAIRS // max(1, min(len(chosen), QUERIES))
-    if len(chosen) * len(train) > MOST_PAIRS and len(chosen) > QUERIES:
-        spoken = np.unique(log.q)
-        others = np.setdiff1d(chosen, spoken)
-        order = np.concatenate([rng.permutation(spoken), rng.permutation(others)])
-        chosen = np.sort(order[:QUERIES])
-    if len(chosen) * len(train) <= MOST_PAIRS or len(train) <= per_query:
+    per_query = MAX_PAIRS // max(1, min(len(chosen), MAX_QUERIES))
+    if len(chosen) * len(train) > MAX_PAIRS and len(chosen) > MAX_QUERIES:
+        logged = np.unique(log.q)
+        others = np.setdiff1d(chosen, logged)
+        order = np.concatenate([rng.permutation(logged), rng.permutation(others)])
+        chosen = np.sort(order[:MAX_QUERIES])
+    if len(chosen) * len(train) <= MAX_PAIRS or len(train) <= per_query:
         q = np.repeat(chosen, len(train))
         f = np.tile(train, len(chosen))
-        return with_log(q, f, np.ones(len(q)), log, len(products.whole))
+        return with_log(q, f, np.ones(len(q)), log, len(products.written))
     fused = (products.image[train] + products.title[train]) * np.float32(0.5)
-    place = np.full(len(products.whole), -1)  # of each train product among them
+    place = np.full(len(products.written), -1)  # of each train product among them
     place[train] = np.arange(len(train))
-    spoken_of = place[log.f]
+    logged_at = place[log.f]
     parts = []
     for row in chosen:
-        logged = spoken_of[(log.q == row) & (spoken_of >= 0)]
-        taken, weight = _of_query(fused @ queries.vectors[row], per_query, logged, rng)
+        logged_pairs = logged_at[(log.q == row) & (logged_at >= 0)]
+        taken, weight = _of_query(fused @ queries.vectors[row], per_query, logged_pairs, rng)
         parts.append((train[taken], weight))
     q = np.repeat(chosen, [len(f) for f, _ in parts])
     f = np.concatenate([f for f, _ in parts])
     weight = np.concatenate([weight for _, weight in parts])
-    return with_log(q, f, weight, log, len(products.whole))
+    return with_log(q, f, weight, log, len(products.written))
 
 
 def _of_query(
     score: Floats, count: int, logged: Rows, rng: np.random.Generator
 ) -> tuple[Rows, Floats]:
-    """Draw `count` of the products scored: all that were logged, the nearest, some of the rest."""
-    near = np.argpartition(-score, int(count * NEAREST))[: int(count * NEAREST)]
+    """Draw `count` products: all that were logged, the nearest, and some of the rest."""
+    near = np.argpartition(-score, int(count * NEAREST_SHARE))[: int(count * NEAREST_SHARE)]
     chosen = np.zeros(len(score), dtype=bool)
     chosen[near] = chosen[logged] = True
     taken, rest = np.flatnonzero(chosen), np.flatnonzero(~chosen)
@@ -67,7 +67,7 @@ def _of_query(
 
 
 def with_log(q: Rows, f: Rows, weight: Floats, log: Pairs, products: int) -> Pairs:
-    """Return pairs with what the log says of them; q and f are rows."""
+    """Return the pairs of rows q and f with their clicks and labels."""
     clicks = np.zeros(len(q), dtype=np.int64)
     label = np.full(len(q), UNJUDGED, dtype=np.int8)
     if len(log.q):

@@ -1,8 +1,8 @@
-"""What a click log teaches of attributes that no text tells: which titles go with "women's".
+"""Per-value logistic models of product titles, trained on clicks with cross-fitting.
 
-A query that names an attribute, and the product clicked for it, label that product. Other titles
-near it in the embedder's space are likely to be the same; a logistic direction for each value says
-how likely. The clicks on a product itself are its history.
+A query that requests a value, and the product clicked for it, label that product's title: clicks
+say which titles go with "women's" where no text does. Titles near it in the embedding space are
+likely to have the value too; the model of a value gives its log odds.
 """
 
 from __future__ import annotations
@@ -11,26 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from genfilt.filter.calibrated.agreement_table import family_numbers
-from genfilt.filter.calibrated.attribute_values import FAMILIES, Asked
-from genfilt.filter.calibrated.coverage import Pairs
-from genfilt.filter.calibrated.query_values import Queries
+from genfilt.common.arrays import Bools, Floats, Rows, Vectors
+from genfilt.filter.agreement.attribute_values import RequestedValue
+from genfilt.filter.calibrated.click_counts import ClickCounts
 from genfilt.store.keys import text_key
 
-Matrix = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
-
-FOLDS = 5  # of titles, by content: a title is told only what titles of other folds teach
-LIMIT = 6.0  # no title teaches more than this, in logits
-FEWEST = 8  # products on either side from which a value is taught
-MOST = 64  # values that are taught, the best known first
-ENOUGH = 2000  # titles on either side that tell a direction as well as all of them
-TIMES = 3  # a product counts at most this often for a value
+FOLDS = 5  # of titles, by content: a title is scored by the model of the other folds
+MAX_LOGIT = 6.0  # of a title: a few clicks are no evidence for odds beyond 400 to 1
+MIN_PRODUCTS_PER_VALUE = 8  # with the value and without it; fewer fit noise
+MAX_VALUES = 64  # that have a model, those with the most products first
+MAX_TITLES_PER_SIDE = 2000  # with and without the value: more change the direction little
+MAX_COUNT_PER_PRODUCT = 3  # so that a few popular products do not make the model
 RIDGE = 1.0
-STEPS = 40  # of the optimiser: the directions need not be exact
+OPTIMISER_STEPS = 40  # the directions need not be exact
 
 
 def title_folds(titles: Sequence[str]) -> Rows:
@@ -38,115 +32,78 @@ def title_folds(titles: Sequence[str]) -> Rows:
     return np.array([int(text_key(title)[:8], 16) % FOLDS for title in titles], dtype=np.int64)
 
 
-@dataclass(frozen=True)
-class ClickCounts:
-    """How many queries that each product is known to answer ask for each value, (F, V) if dense.
-
-    Attributes:
-        family: (V,) place of each value's family in FAMILIES.
-        keys: f * V + v of the cells above 0, ascending.
-        times: what stands in them.
-        totals: (F, len(FAMILIES)) sums over the values of a family.
-    """
-
-    family: Rows
-    keys: Rows
-    times: Floats
-    totals: Floats
-
-    def at(self, f: Rows, v: Rows) -> tuple[Floats, Floats]:
-        """Return how many of the queries ask for v, and how many for another of its family.
-
-        For rows and values of one shape.
-        """
-        f, v = np.broadcast_arrays(f, v)
-        yes = np.zeros(f.shape)
-        if len(self.keys):
-            wanted = f * len(self.family) + v
-            place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-            yes = np.where(self.keys[place] == wanted, self.times[place], 0.0)
-        return yes, self.totals[f, self.family[v]] - yes
-
-
-def count_values(
-    queries: Queries, values: Sequence[Asked], pairs: Pairs, products: int
-) -> ClickCounts:
-    """Count what the queries ask for that each product is known to answer."""
-    family = family_numbers(values)
-    known = pairs.only(pairs.known)
-    asked = queries.asked[known.q]
-    present = queries.share[known.q] > 0
-    f = np.broadcast_to(known.f[:, None], asked.shape)[present]
-    v = asked[present]
-    keys, times = np.unique(f * len(values) + v, return_counts=True)
-    totals = np.zeros((products, len(FAMILIES)))
-    np.add.at(totals, (f, family[v]), 1.0)
-    return ClickCounts(family, keys, times.astype(np.float64), totals)
-
-
-def history(yes: Floats, no: Floats) -> Floats:
-    """Return the log odds that a product has a value, from the queries it is known to answer.
-
-    `yes` of them ask for the value and `no` for another one of its family; nothing gives 0.
-    """
-    return np.asarray(np.log1p(2 * np.maximum(yes, 0)) - np.log1p(2 * no), dtype=np.float64)
-
-
 def fit_title_models(
-    whole: Matrix, fold: Rows, values: Sequence[Asked], counts: ClickCounts
-) -> dict[Asked, Matrix]:
-    """Learn which titles go with an asked value, against the others of its family.
+    written: Vectors, fold: Rows, values: Sequence[RequestedValue], counts: ClickCounts
+) -> dict[RequestedValue, Vectors]:
+    """Fit which titles go with a value, against those of the other values of its family.
 
-    `whole` is (F, D). Returns (FOLDS, D + 1) directions and offsets for each value that enough
-    products teach; row n has not met the titles of fold n.
+    Args:
+        written: (F, D) vectors of the titles as written.
+        fold: (F,) of each title.
+        values: (V,) the requested values.
+        counts: of the values in the queries of each product.
+
+    Returns:
+        (FOLDS, D + 1) directions and offsets of each value that enough products have; row n was
+        fitted without the titles of fold n.
     """
-    strength = _strength(counts)
-    best = [at for at in np.argsort(-strength, kind="stable")[:MOST] if strength[at] >= FEWEST]
-    rows = np.arange(len(whole))
-    taught = {}
+    support = _support(counts)
+    best = [
+        at
+        for at in np.argsort(-support, kind="stable")[:MAX_VALUES]
+        if support[at] >= MIN_PRODUCTS_PER_VALUE
+    ]
+    rows = np.arange(len(written))
+    models = {}
     for at in best:
-        yes, no = (np.minimum(each, TIMES) for each in counts.at(rows, np.array(at)))
-        taught[values[at]] = np.stack(
-            [_direction(whole, yes, no, fold != part) for part in range(FOLDS)]
+        yes, no = (
+            np.minimum(each, MAX_COUNT_PER_PRODUCT) for each in counts.at(rows, np.array(at))
         )
-    return taught
+        models[values[at]] = np.stack(
+            [_direction(written, yes, no, fold != part) for part in range(FOLDS)]
+        )
+    return models
 
 
-def _strength(counts: ClickCounts) -> Rows:
-    """Return for each value how many products speak for it or against it, the fewer of both."""
+def _support(counts: ClickCounts) -> Rows:
+    """Return how many products have each value and how many have not, the fewer of both, (V,)."""
     f, v = np.divmod(counts.keys, max(len(counts.family), 1))
-    yes, no = (np.minimum(each, TIMES) for each in counts.at(f, v))
+    yes, no = (np.minimum(each, MAX_COUNT_PER_PRODUCT) for each in counts.at(f, v))
     size = len(counts.family)
-    for_it = np.bincount(v[yes > no], minlength=size)
-    against = np.bincount(v[no > yes], minlength=size)
+    with_value = np.bincount(v[yes > no], minlength=size)
+    without = np.bincount(v[no > yes], minlength=size)
     silent = (counts.totals > 0).sum(axis=0)[counts.family] - np.bincount(v, minlength=size)
-    return np.asarray(np.minimum(for_it, against + silent))
+    return np.asarray(np.minimum(with_value, without + silent))
 
 
 @dataclass(frozen=True)
 class TitleModels:
-    """What titles of other folds teach of each product's own, in logits.
+    """The log odds that the models of the other folds give each title.
 
     Attributes:
-        column: (V,) of each value in `scores`, the last one where nothing is taught.
-        scores: (F, T + 1), 0 in the last column.
+        column: (V,) of each value in `scores`, the last one for values without a model.
+        scores: (F, T + 1) in logits, 0 in the last column.
     """
 
     column: Rows
-    scores: Matrix
+    scores: Vectors
 
     @classmethod
     def of(
-        cls, taught: dict[Asked, Matrix], whole: Matrix, fold: Rows, values: Sequence[Asked]
+        cls,
+        models: dict[RequestedValue, Vectors],
+        written: Vectors,
+        fold: Rows,
+        values: Sequence[RequestedValue],
     ) -> TitleModels:
-        """Apply the directions of `teach` to all titles, (F, D)."""
-        known = [at for at, value in enumerate(values) if value in taught]
-        scores = np.zeros((len(whole), len(known) + 1), dtype=np.float32)
+        """Apply the directions of `fit_title_models` to all titles, (F, D)."""
+        known = [at for at, value in enumerate(values) if value in models]
+        scores = np.zeros((len(written), len(known) + 1), dtype=np.float32)
         column = np.full(len(values), len(known), dtype=np.int64)
         for place, at in enumerate(known):
-            rows = taught[values[at]].astype(np.float64)  # (FOLDS, D + 1)
-            told = whole @ rows[:, :-1].T + rows[:, -1]
-            scores[:, place] = np.clip(told[np.arange(len(whole)), fold], -LIMIT, LIMIT)
+            rows = models[values[at]].astype(np.float64)  # (FOLDS, D + 1)
+            logits = written @ rows[:, :-1].T + rows[:, -1]
+            scores[:, place] = np.clip(logits[np.arange(len(written)), fold], -MAX_LOGIT, MAX_LOGIT)
             column[at] = place
         return cls(column, scores)
 
@@ -155,41 +112,35 @@ class TitleModels:
         return self.scores[f, self.column[v]].astype(np.float64)
 
 
-def _direction(
-    whole: Matrix, for_it: Floats, against: Floats, use: npt.NDArray[np.bool_]
-) -> Matrix:
-    """Return the logistic direction and offset that tell `for_it` from `against`, (D + 1,)."""
+def _direction(written: Vectors, yes: Floats, no: Floats, use: Bools) -> Vectors:
+    """Return the logistic direction and offset that separate `yes` from `no`, (D + 1,)."""
     from scipy.optimize import minimize
+    from scipy.special import expit
 
-    rows, weight = _drawn(use & (for_it > against), use & (against > 0) & (against >= for_it))
-    x = np.hstack([whole[rows], np.ones((len(rows), 1))]).astype(np.float64)
-    yes, no = for_it[rows] * weight, against[rows] * weight
+    rows, weight = _sample(use & (yes > no), use & (no > 0) & (no >= yes))
+    x = np.hstack([written[rows], np.ones((len(rows), 1))]).astype(np.float64)
+    yes, no = yes[rows] * weight, no[rows] * weight
     ridge = np.full(x.shape[1], RIDGE)
     ridge[-1] = 0.0
 
     def loss(w: Floats) -> tuple[float, Floats]:
         logit = x @ w
         value = yes @ np.logaddexp(0, -logit) + no @ np.logaddexp(0, logit)
-        slope = (yes + no) * _sigmoid(logit) - yes
+        slope = (yes + no) * expit(logit) - yes
         return float(value + 0.5 * ridge @ (w * w)), x.T @ slope + ridge * w
 
-    found = minimize(
-        loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": STEPS}
-    )
+    options = {"maxiter": OPTIMISER_STEPS}
+    found = minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", options=options)
     return np.asarray(found.x, dtype=np.float32)
 
 
-def _drawn(*sides: npt.NDArray[np.bool_]) -> tuple[Rows, Floats]:
-    """Return up to ENOUGH rows of each side, each with the number of rows that it stands for."""
+def _sample(*sides: Bools) -> tuple[Rows, Floats]:
+    """Return up to MAX_TITLES_PER_SIDE rows of each side, with the number each stands for."""
     rng = np.random.default_rng(0)
     rows = [np.flatnonzero(side) for side in sides]
-    drawn = [np.sort(rng.permutation(side)[:ENOUGH]) for side in rows]
+    drawn = [np.sort(rng.permutation(side)[:MAX_TITLES_PER_SIDE]) for side in rows]
     weight = [
         np.full(len(part), len(side) / max(len(part), 1))
         for side, part in zip(rows, drawn, strict=True)
     ]
     return np.concatenate(drawn), np.concatenate(weight)
-
-
-def _sigmoid(x: Floats) -> Floats:
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)), dtype=np.float64)

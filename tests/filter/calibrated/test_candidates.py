@@ -110,13 +110,13 @@ def test_candidates_are_those_of_every_pair_scored(
     monkeypatch.setattr("genfilt.filter.calibrated.scoring.SHARED", shared)
     settings = FilterSettings(0.8, floor=0.02, rule="calibrated")
     filter_pairs(store, settings, embedder)
-    scene = load_calibration_data(store, load_corpus(store, embedder), embedder)
-    fit = fit_rule(scene)
-    scorer = Scorer(fit.calibration, scene, fit.unseen)
-    size = len(scene.facts)
-    q, f = np.divmod(np.arange(len(scene.asked) * size), size)
+    data = load_calibration_data(store, load_corpus(store, embedder), embedder)
+    fit = fit_rule(data)
+    scorer = Scorer(fit.calibration, data, fit.unseen)
+    size = len(data.product_values)
+    q, f = np.divmod(np.arange(len(data.requested) * size), size)
     score, ruled_out = scorer.scores(q, f)
-    numbers = scene.corpus
+    numbers = data.corpus
     expected = {
         (int(numbers.queries.numbers[a]), int(numbers.features.f[b])): (s, v)
         for a, b, s, v in zip(q, f, score, ruled_out, strict=True)
@@ -130,12 +130,10 @@ def test_candidates_are_those_of_every_pair_scored(
         assert found[pair][0] == pytest.approx(s, abs=1e-6)
         assert found[pair][1] == v
     raised = scorer.left.astype(np.float64) @ scorer.right.T
-    values = ValueScores(fit.calibration, scene.products, scene.values)
-    for row, wanted in enumerate(scene.asked):
-        places = np.array([scene.values.index(each) for each in wanted], dtype=np.int64)
-        exact = (
-            values.at(np.arange(size)[:, None], places) @ scene.queries.share[row, : len(places)]
-        )
+    values = ValueScores(fit.calibration, data.products, data.values)
+    for row, wanted in enumerate(data.requested):
+        places = np.array([data.values.index(each) for each in wanted], dtype=np.int64)
+        exact = values.at(np.arange(size)[:, None], places) @ data.queries.share[row, : len(places)]
         cosines = scorer.left[row, : -values.columns] @ scorer.right[:, : -values.columns].T
         assert (raised[row] - cosines >= exact - 1e-4).all()
     vetoed = store.rows("SELECT DISTINCT reasons FROM qp_candidates WHERE vetoed")
@@ -223,9 +221,9 @@ def test_queries_are_read_by_the_reader_of_the_titles(embedder: Embedder) -> Non
         store.set_meta("llm", reader.name)
         store.set_meta("llm_prompt_key", reader.prompt_key)
         number_features(store)
-        scene = load_calibration_data(store, load_corpus(store, embedder), embedder)
-        mug = scene.corpus.queries.texts.index("red mug")
-        assert scene.asked[mug] == (("type", "lamp"), ("color", "red"), ("words", "mug"))
+        data = load_calibration_data(store, load_corpus(store, embedder), embedder)
+        mug = data.corpus.queries.texts.index("red mug")
+        assert data.requested[mug] == (("type", "lamp"), ("color", "red"), ("words", "mug"))
 
 
 def test_settings_that_mean_nothing_are_refused() -> None:

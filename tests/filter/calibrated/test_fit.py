@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 
 from genfilt.common.errors import UserError
+from genfilt.filter.agreement.agreement_table import AgreementTable, family_numbers
+from genfilt.filter.agreement.attribute_values import FAMILIES, RequestedValue
+from genfilt.filter.agreement.query_values import Queries
 from genfilt.filter.calibrated import scoring as scores
-from genfilt.filter.calibrated.agreement_table import AgreementTable, family_numbers
-from genfilt.filter.calibrated.attribute_values import FAMILIES, Asked
+from genfilt.filter.calibrated.click_counts import count_values
 from genfilt.filter.calibrated.coverage import Evidence, Pairs, estimate_coverage
-from genfilt.filter.calibrated.fit import Fit, Training, fit_calibration
+from genfilt.filter.calibrated.design import Training
+from genfilt.filter.calibrated.fit import Fit, fit_calibration
 from genfilt.filter.calibrated.model import Calibration, probability, score_threshold
-from genfilt.filter.calibrated.query_values import Queries
 from genfilt.filter.calibrated.reliability import curve, reliability, suggest, train_population
 from genfilt.filter.calibrated.sampling import sample_pairs, with_log
 from genfilt.filter.calibrated.scoring import Products, ValueScores
 from genfilt.filter.calibrated.title_models import (
     FOLDS,
     TitleModels,
-    count_values,
     fit_title_models,
     title_folds,
 )
@@ -29,7 +30,7 @@ WIDTH = 24
 COLORS = ("red", "blue", "green", "black", "white")
 TYPES = ("tank", "hoodie", "mug", "lamp")
 AUDIENCES = ("women", "men")
-VALUES: list[Asked] = [
+VALUES: list[RequestedValue] = [
     *(("type", name) for name in TYPES),
     *(("color", name) for name in COLORS),
     *(("audience", name) for name in AUDIENCES),
@@ -51,32 +52,32 @@ class World:
         self.facets = np.stack([rng.integers(len(n), size=products) for n in _families()])
         self.needs = np.stack([rng.integers(len(n), size=queries) for n in _families()])
         for family in (1, 2):
-            self.needs[family, rng.random(queries) < 0.4] = -1  # not asked for
+            self.needs[family, rng.random(queries) < 0.4] = -1  # not requested for
         self.truth = np.all(
             (self.needs[:, :, None] == self.facets[:, None]) | (self.needs[:, :, None] < 0), axis=0
         )
         starts = (0, len(TYPES), len(TYPES) + len(COLORS))
-        self.asked = np.zeros((queries, len(VALUES)), dtype=np.float32)
+        self.requested = np.zeros((queries, len(VALUES)), dtype=np.float32)
         for family, start in enumerate(starts):
             rows = np.flatnonzero(self.needs[family] >= 0)
-            self.asked[rows, start + self.needs[family, rows]] = 1
-        self.verdict = verdict = np.zeros((2, products, len(VALUES)), dtype=np.int8)
+            self.requested[rows, start + self.needs[family, rows]] = 1
+        self.agreement = agreement = np.zeros((2, products, len(VALUES)), dtype=np.int8)
         for family, start in enumerate(starts[:2]):
             size = len(_families()[family])
-            verdict[family, :, start : start + size] = -1
-            verdict[family, np.arange(products), start + self.facets[family]] = 1
+            agreement[family, :, start : start + size] = -1
+            agreement[family, np.arange(products), start + self.facets[family]] = 1
         noise = rng.normal(scale=0.1, size=(3, max(queries, products), WIDTH))
         image = directions[starts[1] + self.facets[1]] + directions[self.facets[0]]
         whole = directions[starts[2] + self.facets[2]] + noise[1, :products]
-        wanted = [[VALUES[at] for at in np.flatnonzero(row)] for row in self.asked]
-        vectors = _unit(self.asked @ directions + noise[0, :queries])
+        wanted = [[VALUES[at] for at in np.flatnonzero(row)] for row in self.requested]
+        vectors = _unit(self.requested @ directions + noise[0, :queries])
         self.queries = Queries.of(vectors, wanted, VALUES)
         self.products = Products(
             image=_unit(image + noise[2, :products]),
             title=_unit(directions[self.facets[0]] + noise[1, :products]),
-            whole=_unit(whole),
+            written=_unit(whole),
             fold=title_folds([f"title {row}" for row in range(products)]),
-            agreement_table=_kept(verdict),
+            agreement_table=_kept(agreement),
             counts=count_values(self.queries, VALUES, NOTHING, products),
         )
         self.train = np.arange(int(products * 0.7))
@@ -94,14 +95,14 @@ class World:
         return Pairs(q, self.train[f], np.ones(len(q)), clicks[q, f], label[q, f])
 
     def training(self, log: Pairs, base_rate: float | None = None) -> Training:
-        counts = count_values(self.queries, VALUES, log, len(self.products.whole))
+        counts = count_values(self.queries, VALUES, log, len(self.products.written))
         products = replace(self.products, counts=counts)
         pairs = sample_pairs(self.queries, products, log, self.train)
         return Training(self.queries, products, VALUES, pairs, log, {"data": "d"}, base_rate)
 
 
 def _kept(table: np.ndarray) -> AgreementTable:
-    """Return a table of verdicts, (2, F, V), as they are kept."""
+    """Return a table of agreements, (2, F, V), as they are kept."""
     family = family_numbers(VALUES)
     place = np.array([(family[:at] == family[at]).sum() for at in range(len(VALUES))])
     rows = np.broadcast_to(np.arange(table.shape[1]), (2, len(FAMILIES), table.shape[1]))
@@ -153,14 +154,14 @@ def test_the_join_finds_what_brute_force_over_all_pairs_finds(
     for sigma in (0.05, 0.5, 0.9):
         threshold = score_threshold(calibration, sigma)
         expected = set()
-        for q in range(len(world.asked)):
+        for q in range(len(world.requested)):
             for f in range(len(products.image)):
                 cosines = (
                     w1 * float(training.queries.vectors[q] @ products.image[f])
                     + w2 * float(training.queries.vectors[q] @ products.title[f])
                     + w3 * float(products.image[f] @ products.title[f])
                 )
-                if cosines + bias + float(world.asked[q] @ raises[f]) >= threshold:
+                if cosines + bias + float(world.requested[q] @ raises[f]) >= threshold:
                     expected.add((q, f))
         values = ValueScores(calibration, products, VALUES)
         left, right = values.left(training.queries), values.right()
@@ -207,9 +208,9 @@ def test_probabilities_are_calibrated_where_nobody_looked(
 
 
 def test_the_log_teaches_what_no_text_tells(world: World, training: Training, fit: Fit) -> None:
-    """No verdict speaks of the audience; clicks on some titles do, of other titles."""
+    """No agreement speaks of the audience; clicks on some titles do, of other titles."""
     weight = fit.calibration.families["audience"]
-    assert weight.taught > 0.3
+    assert weight.title_model > 0.3
     unseen = np.setdiff1d(np.arange(len(training.products.image)), world.train)
     raises = raises_of(fit, training)
     women = VALUES.index(("audience", "women"))
@@ -225,9 +226,9 @@ def test_a_part_of_many_titles_teaches_what_all_teach(
     unseen = np.setdiff1d(np.arange(len(products.image)), world.train)
     told = []
     for enough in (10_000, 25):
-        monkeypatch.setattr("genfilt.filter.calibrated.title_models.ENOUGH", enough)
-        taught = fit_title_models(products.whole, products.fold, VALUES, products.counts)
-        logits = TitleModels.of(taught, products.whole, products.fold, VALUES)
+        monkeypatch.setattr("genfilt.filter.calibrated.title_models.MAX_TITLES_PER_SIDE", enough)
+        models = fit_title_models(products.written, products.fold, VALUES, products.counts)
+        logits = TitleModels.of(models, products.written, products.fold, VALUES)
         told.append(logits.at(unseen, np.array(VALUES.index(("audience", "women")))))
     assert not np.array_equal(told[0], told[1])
     assert ((told[0] > 0) == (told[1] > 0)).mean() > 0.9
@@ -264,13 +265,13 @@ def test_a_contradiction_vetoes_where_right_pairs_hardly_have_one(
     q, f = np.divmod(np.arange(fit.score.size), len(training.products.image))
     q, f = q[:4000] % len(training.queries.vectors), f[:4000]
     out = ValueScores(fit.calibration, training.products, VALUES).vetoed(training.queries, q, f)
-    against = world.verdict[:, f] < 0
-    asked = world.asked[q] > 0
-    assert (out == (against.any(axis=0) & asked).any(axis=1)).all()
+    against = world.agreement[:, f] < 0
+    requested = world.requested[q] > 0
+    assert (out == (against.any(axis=0) & requested).any(axis=1)).all()
 
 
 def test_a_text_that_is_often_wrong_does_not_veto(world: World) -> None:
-    noisy = world.verdict.copy()
+    noisy = world.agreement.copy()
     noisy[1] = noisy[1][np.random.default_rng(0).permutation(noisy.shape[1])]
     broken = World()
     broken.products = replace(broken.products, agreement_table=_kept(noisy))
@@ -328,8 +329,8 @@ def test_labels_decide_and_unknown_pairs_are_weighed() -> None:
 def test_a_sample_stands_for_all_pairs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     log = world.log()
     everything = sample_pairs(world.queries, world.products, log, world.train)
-    assert len(everything.q) == len(world.asked) * len(world.train)
-    monkeypatch.setattr("genfilt.filter.calibrated.sampling.MOST_PAIRS", 6000)
+    assert len(everything.q) == len(world.requested) * len(world.train)
+    monkeypatch.setattr("genfilt.filter.calibrated.sampling.MAX_PAIRS", 6000)
     part = sample_pairs(world.queries, world.products, log, world.train)
     assert len(part.q) < 0.6 * len(everything.q)
     assert part.weight.sum() == pytest.approx(len(everything.q))

@@ -6,16 +6,22 @@ import numpy as np
 import pytest
 
 from genfilt.features.embed import Embedder
-from genfilt.filter.calibrated.agreement_table import agreement_table
-from genfilt.filter.calibrated.attribute_values import Asked, Family, Product, asked_by, held_by
-from genfilt.filter.calibrated.calibration_data import qualified
-from genfilt.filter.calibrated.value_matching import (
+from genfilt.filter.agreement.agreement_table import agreement_table
+from genfilt.filter.agreement.attribute_values import (
+    Family,
+    Product,
+    RequestedValue,
+    values_of_product,
+    values_of_query,
+)
+from genfilt.filter.agreement.value_matching import (
     CONFIRM,
     CONTRADICT,
     SILENT,
     ValueMatcher,
     explain,
 )
+from genfilt.filter.calibrated.calibration_data import qualified
 from genfilt.generators.lexicon.lexicon import Lexicon
 from genfilt.generators.protocols import Attributes
 
@@ -23,12 +29,12 @@ READER = Lexicon({"nike": "Nike", "asus": "Asus"}, ())
 NOTHING = Attributes(None, None, None, None, None, "")
 
 
-def asks(query: str) -> tuple[Asked, ...]:
-    return asked_by(query, READER.attributes(query))
+def asks(query: str) -> tuple[RequestedValue, ...]:
+    return values_of_query(query, READER.attributes(query))
 
 
 def product(title: str, caption: str = "") -> Product:
-    return held_by(title, READER.attributes(title), caption)
+    return values_of_product(title, READER.attributes(title), caption)
 
 
 def test_a_query_is_read_into_what_it_asks_for() -> None:
@@ -44,17 +50,17 @@ def test_a_query_is_read_into_what_it_asks_for() -> None:
         ("words", "quilted"),
     }
     assert ("parameters", "128gb") in asks("128 GB phone")
-    assert asked_by("", NOTHING) == ()
-    assert asked_by("green mug", None) == (("words", "green"), ("words", "mug"))
+    assert values_of_query("", NOTHING) == ()
+    assert values_of_query("green mug", None) == (("words", "green"), ("words", "mug"))
 
 
 def test_a_word_that_many_of_a_kind_have_qualifies_it() -> None:
     shirts = [product(f"Button-up Linen Shirt {n}") for n in range(4)]
     others = [product("Zorblat Shirt"), product("Zorblat Mug"), *(product("Mug"),) * 8]
-    asked = [asks("zorblat button-up shirt"), asks("zorblat mug"), asks("button-up")]
+    requested = [asks("zorblat button-up shirt"), asks("zorblat mug"), asks("button-up")]
     words = [
         {value for value in each if value[0] in ("words", "qualifier")}
-        for each in qualified(asked, [*shirts, *others])
+        for each in qualified(requested, [*shirts, *others])
     ]
     assert words[0] == {("words", "zorblat"), ("qualifier", "button"), ("qualifier", "up")}
     assert words[1] == {("words", "zorblat")}
@@ -63,17 +69,17 @@ def test_a_word_that_many_of_a_kind_have_qualifies_it() -> None:
 
 
 def test_of_several_things_in_a_picture_the_one_that_is_sold_counts() -> None:
-    seen = held_by(
+    seen = values_of_product(
         "Atlas Tank", READER.attributes("Atlas Tank"), "a man in black shorts and a red tank top"
     )["picture"]
-    assert ("type", "tank") in seen.held
-    assert ("color", "red") in seen.held
-    assert ("color", "black") not in seen.held
-    assert ("audience", "men") in seen.held
+    assert ("type", "tank") in seen.values
+    assert ("color", "red") in seen.values
+    assert ("color", "black") not in seen.values
+    assert ("audience", "men") in seen.values
 
 
 @pytest.mark.parametrize(
-    ("family", "asked", "held", "expected"),
+    ("family", "requested", "shown", "expected"),
     [
         ("color", "blue", "navy", CONFIRM),  # navy is a blue
         ("color", "navy", "blue", SILENT),  # not every blue is navy
@@ -96,9 +102,9 @@ def test_of_several_things_in_a_picture_the_one_that_is_sold_counts() -> None:
     ],
 )
 def test_values_agree_by_lemma_and_by_the_vocabularys_groups(
-    family: Family, asked: str, held: str, expected: int
+    family: Family, requested: str, shown: str, expected: int
 ) -> None:
-    assert ValueMatcher().compare((family, asked), held) == expected
+    assert ValueMatcher().compare((family, requested), shown) == expected
 
 
 def test_the_same_thing_written_otherwise_is_confirmed() -> None:
@@ -108,8 +114,8 @@ def test_the_same_thing_written_otherwise_is_confirmed() -> None:
         ("128GB phone", "Phone 128 GB"),
         ("nike shoes", "Running shoes by Nike"),
     ):
-        judge, title_says = ValueMatcher(), product(title)["title"]
-        assert [judge.verdict(each, title_says)[0] for each in asks(query)] == [CONFIRM] * len(
+        matcher, title_says = ValueMatcher(), product(title)["title"]
+        assert [matcher.agreement(each, title_says)[0] for each in asks(query)] == [CONFIRM] * len(
             asks(query)
         )
 
@@ -118,27 +124,27 @@ def test_unknown_words_are_synonyms_by_embedding(embedder: Embedder) -> None:
     def similar(left: Sequence[str], right: Sequence[str]) -> np.ndarray:
         return embedder.encode(left) @ embedder.encode(right).T
 
-    asked: tuple[Asked, ...] = (("type", "bathmat"), ("type", "jacket"))
+    requested: tuple[RequestedValue, ...] = (("type", "bathmat"), ("type", "jacket"))
     products = [
-        held_by("x", Attributes(word, None, None, None, None, ""), "")
+        values_of_product("x", Attributes(word, None, None, None, None, ""), "")
         for word in ("bath mats", "tee", "zugzwang")
     ]
-    judge = ValueMatcher.of(asked, products, similar)
-    assert judge.compare(("type", "bathmat"), "bath mat") == CONFIRM
-    assert judge.compare(("type", "bathmat"), "zugzwang") == SILENT
-    assert judge.compare(("type", "jacket"), "tee") == CONTRADICT  # the vocabulary knows both
+    matcher = ValueMatcher.of(requested, products, similar)
+    assert matcher.compare(("type", "bathmat"), "bath mat") == CONFIRM
+    assert matcher.compare(("type", "bathmat"), "zugzwang") == SILENT
+    assert matcher.compare(("type", "jacket"), "tee") == CONTRADICT  # the vocabulary knows both
 
 
 def test_reasons_name_what_agrees_and_where_it_was_seen() -> None:
-    judge, hoodie = ValueMatcher(), product("Borel sweatshirt", "a man wearing a navy hoodie")
-    asked = asks("women's blue sweatshirt")
-    assert explain(judge, asked, hoodie, [("audience", "picture")]) == (
+    matcher, hoodie = ValueMatcher(), product("Borel sweatshirt", "a man wearing a navy hoodie")
+    requested = asks("women's blue sweatshirt")
+    assert explain(matcher, requested, hoodie, [("audience", "picture")]) == (
         True,
         "type: sweatshirt; colour: blue = navy, from the picture; "
         "audience: women, not men, from the picture",
     )
-    assert explain(judge, asked, hoodie, [])[0] is False
-    assert explain(judge, asks("quilted"), product("Borel hoodie"), []) == (False, "")
+    assert explain(matcher, requested, hoodie, [])[0] is False
+    assert explain(matcher, asks("quilted"), product("Borel hoodie"), []) == (False, "")
 
 
 def test_a_conflict_of_title_and_picture_names_both_and_vetoes_nothing() -> None:
@@ -168,7 +174,7 @@ def test_the_table_of_verdicts_is_that_of_single_ones() -> None:
     for layer, source in enumerate(("title", "picture")):
         for row, each in enumerate(products):
             for column, value in enumerate(values):
-                single = ValueMatcher().verdict(value, each[source])[0]
+                single = ValueMatcher().agreement(value, each[source])[0]
                 assert table[layer, row, column] == single
     nothing = np.zeros((1, 0), dtype=np.int64)
     assert agreement_table(ValueMatcher(), values, []).at(nothing, nothing).shape == (2, 1, 0)

@@ -1,7 +1,7 @@
-"""What every product says to every asked value, kept by distinct texts.
+"""The agreement of every product's texts with every requested value, stored by distinct texts.
 
-Shoppers ask for tens of thousands of values, each for few: what a catalogue says of a family is
-kept once for each distinct set of its values, and the words that texts and values share as a list.
+Queries request tens of thousands of values: the agreement of a family is stored once for each
+distinct set of its values in the catalogue, and word matches as a sparse list.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from genfilt.filter.calibrated.attribute_values import (
+from genfilt.common.arrays import Bools, Rows
+from genfilt.filter.agreement.attribute_values import (
     FAMILIES,
     SOURCES,
-    Asked,
     Family,
     Product,
-    Said,
+    RequestedValue,
+    TextValues,
 )
-from genfilt.filter.calibrated.value_matching import (
+from genfilt.filter.agreement.value_matching import (
     BY_WORD,
     CONFIRM,
     CONTRADICT,
@@ -28,30 +29,30 @@ from genfilt.filter.calibrated.value_matching import (
     ValueMatcher,
 )
 
-Rows = npt.NDArray[np.int64]
 Table = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True)
 class AgreementTable:
-    """`Judge.verdict` of each product's title and picture for each of V values.
+    """`ValueMatcher.agreement` of each product's title and picture for each of V values.
 
     Attributes:
-        family: (V,) place of each value's family in FAMILIES.
-        place: (V,) place of each value among those of its family.
+        family: (V,) index of each value's family in FAMILIES.
+        place: (V,) index of each value among those of its family.
         rows: (2, len(FAMILIES), F) row of each product's text in its block.
         blocks: for each source and family, (U, values of the family).
-        worded: for each source the f * V + v where the text has the words of the value, ascending.
+        word_hits: for each source the f * V + v where the text contains the words of the value,
+            ascending.
     """
 
     family: Rows
     place: Rows
     rows: Rows
     blocks: tuple[tuple[Table, ...], ...]
-    worded: tuple[Rows, Rows]
+    word_hits: tuple[Rows, Rows]
 
     def at(self, f: Rows, v: Rows) -> Table:
-        """Return the verdicts of title and picture, (2, ...), for rows and values of one shape."""
+        """Return the agreement of title and picture, (2, ...), for `f` and `v` that broadcast."""
         f, v = np.broadcast_arrays(f, v)
         found = np.zeros((len(SOURCES), *f.shape), dtype=np.int8)
         keys = f * len(self.family) + v
@@ -62,17 +63,17 @@ class AgreementTable:
             for source in range(len(SOURCES)):
                 block = self.blocks[source][family]
                 found[source, chosen] = block[self.rows[source, family, rows], places]
-        for source, worded in enumerate(self.worded):
-            found[source, contains(worded, keys)] = CONFIRM
+        for source, word_hits in enumerate(self.word_hits):
+            found[source, contains(word_hits, keys)] = CONFIRM
         return found
 
 
-def family_numbers(values: Sequence[Asked]) -> Rows:
-    """Return the place of each value's family in FAMILIES, (V,)."""
+def family_numbers(values: Sequence[RequestedValue]) -> Rows:
+    """Return the index of each value's family in FAMILIES, (V,)."""
     return np.array([FAMILIES.index(family) for family, _ in values], dtype=np.int64)
 
 
-def contains(ascending: Rows, wanted: Rows) -> npt.NDArray[np.bool_]:
+def contains(ascending: Rows, wanted: Rows) -> Bools:
     """Return which of `wanted` are in `ascending`."""
     if not len(ascending):
         return np.zeros(wanted.shape, dtype=bool)
@@ -81,9 +82,9 @@ def contains(ascending: Rows, wanted: Rows) -> npt.NDArray[np.bool_]:
 
 
 def agreement_table(
-    judge: ValueMatcher, values: Sequence[Asked], products: Sequence[Product]
+    matcher: ValueMatcher, values: Sequence[RequestedValue], products: Sequence[Product]
 ) -> AgreementTable:
-    """Judge all values by all products' texts."""
+    """Compare all values with all products' texts."""
     family = family_numbers(values)
     place = np.zeros(len(values), dtype=np.int64)
     rows = np.zeros((len(SOURCES), len(FAMILIES), len(products)), dtype=np.int64)
@@ -93,30 +94,36 @@ def agreement_table(
         place[columns] = np.arange(len(columns))
         wanted = [values[column] for column in columns.tolist()]
         for source, text in enumerate(SOURCES):
-            held = [_held(product[text], name) for product in products]
-            index = {each: row for row, each in enumerate(dict.fromkeys(held))}
-            rows[source, at] = [index[each] for each in held]
-            blocks[source].append(_block(judge, wanted, list(index), name))
-    worded = [_worded(values, [product[text] for product in products]) for text in SOURCES]
-    return AgreementTable(family, place, rows, tuple(map(tuple, blocks)), (worded[0], worded[1]))
+            shown = [_family_values(product[text], name) for product in products]
+            index = {each: row for row, each in enumerate(dict.fromkeys(shown))}
+            rows[source, at] = [index[each] for each in shown]
+            blocks[source].append(_block(matcher, wanted, list(index), name))
+    word_hits = [_word_hits(values, [product[text] for product in products]) for text in SOURCES]
+    return AgreementTable(
+        family, place, rows, tuple(map(tuple, blocks)), (word_hits[0], word_hits[1])
+    )
 
 
-def _held(said: Said, family: Family) -> tuple[str, ...]:
-    return tuple(value for name, value in said.held if name == family)
+def _family_values(text: TextValues, family: Family) -> tuple[str, ...]:
+    return tuple(value for name, value in text.values if name == family)
 
 
 def _block(
-    judge: ValueMatcher, wanted: Sequence[Asked], sets: Sequence[tuple[str, ...]], family: Family
+    matcher: ValueMatcher,
+    wanted: Sequence[RequestedValue],
+    sets: Sequence[tuple[str, ...]],
+    family: Family,
 ) -> Table:
-    """Judge each value by each set of held values, as `Judge.verdict` does, words apart."""
+    """Compare each value with each set, as `ValueMatcher.agreement` does without words."""
     single = {value: row for row, value in enumerate(sorted({v for each in sets for v in each}))}
     compared = np.array(
-        [[judge.compare(asked, value) for asked in wanted] for value in single], dtype=np.int8
+        [[matcher.compare(requested, value) for requested in wanted] for value in single],
+        dtype=np.int8,
     ).reshape(len(single), len(wanted))
     block = np.zeros((len(sets), len(wanted)), dtype=np.int8)
-    for row, held in enumerate(sets):
-        if held:
-            found = compared[[single[value] for value in held]]
+    for row, shown in enumerate(sets):
+        if shown:
+            found = compared[[single[value] for value in shown]]
             against = (found == CONTRADICT).any(axis=0) & ~(found == SILENT).any(axis=0)
             block[row, against] = CONTRADICT
             confirmed = (found == CONFIRM).any(axis=0)
@@ -125,7 +132,7 @@ def _block(
     return block
 
 
-def _worded(values: Sequence[Asked], texts: Sequence[Said]) -> Rows:
+def _word_hits(values: Sequence[RequestedValue], texts: Sequence[TextValues]) -> Rows:
     starts: dict[str, list[tuple[int, frozenset[str]]]] = {}
     for column, (family, value) in enumerate(values):
         words = value.split()
@@ -133,9 +140,9 @@ def _worded(values: Sequence[Asked], texts: Sequence[Said]) -> Rows:
             starts.setdefault(words[0], []).append((column, frozenset(words)))
     found = [
         row * len(values) + column
-        for row, said in enumerate(texts)
-        for first in said.stems & starts.keys()
+        for row, text in enumerate(texts)
+        for first in text.lemmas & starts.keys()
         for column, words in starts[first]
-        if words <= said.stems
+        if words <= text.lemmas
     ]
     return np.array(sorted(found), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What a query asks for and what a product shows, family by family, from text alone."""
+"""Attribute values by family: those a query requests and those a product's texts contain."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FAMILIES: tuple[Family, ...] = (
     "words",
 )
 FUNCTION_WORDS = frozenset(("a", "an", "the", "and", "or", "of"))
-Asked = tuple[Family, str]
+RequestedValue = tuple[Family, str]
 
 
 Source = Literal["title", "picture"]
@@ -41,53 +41,56 @@ SOURCES: tuple[Source, ...] = ("title", "picture")
 
 
 @dataclass(frozen=True)
-class Said:
-    """What one text says of a product."""
+class TextValues:
+    """The attribute values and words of one text of a product."""
 
-    held: tuple[tuple[Family, str], ...]  # in canonical form
-    stems: frozenset[str]  # every word of it, by lemma
-
-
-Product = dict[Source, Said]
+    values: tuple[tuple[Family, str], ...]  # in canonical form
+    lemmas: frozenset[str]  # of every word
 
 
-def asked_by(query: str, attributes: Attributes | None) -> tuple[Asked, ...]:
-    """Return what a query asks for; `attributes` are the generator's reading of it.
+Product = dict[Source, TextValues]
+
+
+def values_of_query(query: str, attributes: Attributes | None) -> tuple[RequestedValue, ...]:
+    """Return the values that a query requests; `attributes` were extracted from its text.
 
     Words that no attribute covers form the family "words", by lemma.
     """
-    asked: dict[Asked, None] = {}
+    requested: dict[RequestedValue, None] = {}
     rest = list(dict.fromkeys(singular(word) for word in words(query)))
     for family, value in _fields(attributes):
-        asked[(family, canonical(family, value))] = None
+        requested[(family, canonical(family, value))] = None
         rest = _without(rest, value)
     for match in audiences().find(tokenize(clean(query))):
-        asked[("audience", match.entry)] = None
+        requested[("audience", match.entry)] = None
         rest = [word for word in rest if audiences().get((word,)) is None]
     for word in rest:
         if not _is_filler(word):
-            asked[("words", word)] = None
-    return tuple(asked)
+            requested[("words", word)] = None
+    return tuple(requested)
 
 
-def held_by(title: str, attributes: Attributes | None, caption: str) -> Product:
-    """Return what a product's title, its attributes and its caption say ("" for no caption)."""
-    told = [
+def values_of_product(title: str, attributes: Attributes | None, caption: str) -> Product:
+    """Return the values of a product's title with its attributes and of its caption ("": none)."""
+    title_values = [
         *_fields(attributes),
         *(("audience", match.entry) for match in audiences().find(tokenize(clean(title)))),
     ]
-    shown = _pictured(caption, None if attributes is None else attributes.core_word)
-    return {"title": _said(title, told), "picture": _said(caption, shown)}
+    shown = _caption_values(caption, None if attributes is None else attributes.core_word)
+    return {
+        "title": _text_values(title, title_values),
+        "picture": _text_values(caption, shown),
+    }
 
 
-def _said(text: str, held: Iterable[tuple[Family, str]]) -> Said:
-    values = dict.fromkeys((family, canonical(family, value)) for family, value in held)
-    return Said(tuple(values), frozenset(singular(word) for word in words(text)))
+def _text_values(text: str, found: Iterable[tuple[Family, str]]) -> TextValues:
+    values = dict.fromkeys((family, canonical(family, value)) for family, value in found)
+    return TextValues(tuple(values), frozenset(singular(word) for word in words(text)))
 
 
 @lru_cache(maxsize=1 << 16)
 def canonical(family: Family, value: str) -> str:
-    """Return the form of a value that synonyms share; an unknown value is folded to lemmas."""
+    """Return the form of a value that its synonyms share; an unknown value becomes its lemmas."""
     found: str | None = None
     if family == "type":
         found = canonical_core_word(value)
@@ -102,7 +105,7 @@ def canonical(family: Family, value: str) -> str:
 
 @lru_cache(maxsize=1)
 def audiences() -> Phrases[str]:
-    """Return the words that say for whom a thing is, each with its audience."""
+    """Return the words that name an audience, each with its canonical audience."""
     found: Phrases[str] = Phrases()
     text = (files("genfilt.vocabulary") / "data" / "audience.txt").read_text("utf-8")
     for line in text.splitlines():
@@ -129,23 +132,23 @@ def _fields(attributes: Attributes | None) -> Iterator[tuple[Family, str]]:
                 yield family, value.strip()
 
 
-def _pictured(caption: str, core_word: str | None) -> Iterator[tuple[Family, str]]:
-    """Read a caption; of several things in it, the one that the title sells.
+def _caption_values(caption: str, core_word: str | None) -> Iterator[tuple[Family, str]]:
+    """Yield the values of a caption; of several items in it, those of the item that is sold.
 
-    Colours and materials stand before the thing they belong to: in "a red tank and black shorts"
-    the tank is red. A thing without any takes all of the caption's.
+    Colours and materials precede their item: in "a red tank and black shorts" the tank is red. An
+    item without any gets all of the caption's.
     """
     tokens = tokenize(clean(caption))
-    things = [m for m in vocabulary().core_words.find(tokens) if not m.entry.generic]
+    items = [m for m in vocabulary().core_words.find(tokens) if not m.entry.generic]
     about: list[tuple[Family, Match[Term]]] = [
         *(("color", match) for match in vocabulary().colors.find(tokens)),
         *(("material", match) for match in vocabulary().materials.find(tokens)),
     ]
-    thing = _sold(things, core_word)
-    if thing is not None:
-        yield "type", thing.entry.phrase
-        after = max((m.end for m in things if m.end <= thing.start), default=0)
-        near = [(family, m) for family, m in about if after <= m.start < thing.end]
+    item = _sold_item(items, core_word)
+    if item is not None:
+        yield "type", item.entry.phrase
+        after = max((m.end for m in items if m.end <= item.start), default=0)
+        near = [(family, m) for family, m in about if after <= m.start < item.end]
         about = near or about
     for family, match in about:
         yield family, match.entry.phrase
@@ -153,16 +156,16 @@ def _pictured(caption: str, core_word: str | None) -> Iterator[tuple[Family, str
         yield "audience", audience.entry
 
 
-def _sold(things: Sequence[Match[Term]], core_word: str | None) -> Match[Term] | None:
+def _sold_item(items: Sequence[Match[Term]], core_word: str | None) -> Match[Term] | None:
     if core_word is not None:
-        for thing in things:
-            if core_word_relation(thing.entry.canonical, core_word) in ("same", "kind"):
-                return thing
+        for item in items:
+            if core_word_relation(item.entry.canonical, core_word) in ("same", "kind"):
+                return item
         term = core_term(core_word)
-        for thing in things:
-            if term is not None and thing.entry.section == term.section != "object":
-                return thing
-    return things[0] if things else None
+        for item in items:
+            if term is not None and item.entry.section == term.section != "object":
+                return item
+    return items[0] if items else None
 
 
 def _without(rest: list[str], value: str) -> list[str]:

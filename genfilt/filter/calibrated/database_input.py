@@ -1,0 +1,105 @@
+"""The calibrated rule's inputs as the database has them: texts, attributes and the train log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+import pyarrow as pa
+
+from genfilt.common.arrays import Rows
+from genfilt.features.corpus import Corpus
+from genfilt.features.texts import TEMPLATE
+from genfilt.filter.agreement.attribute_values import Product, values_of_product
+from genfilt.filter.calibrated.coverage import RELEVANT, UNJUDGED, Pairs
+from genfilt.generators.lexicon.lexicon import Lexicon
+from genfilt.generators.protocols import Attributes
+from genfilt.store.store import Store
+
+
+@dataclass(frozen=True)
+class ProductTexts:
+    """The titles as written and the attribute values of the F products, in the corpus's order."""
+
+    titles: list[str]
+    values: list[Product]
+
+
+@cache
+def statement(name: str) -> str:
+    """Return the SQL statement of calibration_data.sql that has this name."""
+    text = (files("genfilt.filter.calibrated") / "calibration_data.sql").read_text("utf-8")
+    return text.split(f"-- name: {name}\n", 1)[1].split(";\n", 1)[0]
+
+
+def read_products(store: Store) -> ProductTexts:
+    """Read the texts of all products that the rule scores."""
+    rows = store.rows(statement("products"))
+    values = [
+        values_of_product(title, _attributes(fields), caption)
+        for _, title, caption, *fields in rows
+    ]
+    return ProductTexts([title for _, title, *_ in rows], values)
+
+
+def read_train_log(store: Store) -> pa.Table:
+    """Read q, f, clicks and label (NULL, or the share of raters in favour) of the train pairs."""
+    return store.arrow(statement("train_log"))
+
+
+def log_pairs(table: pa.Table, corpus: Corpus) -> Pairs:
+    """Return the train log by rows of the corpus; pairs without a text are left out."""
+    q, f = (table[name].to_numpy().astype(np.int64) for name in ("q", "f"))
+    here = np.isin(q, corpus.queries.numbers) & np.isin(f, corpus.features.f)
+    shares = table["label"].cast(pa.float64()).to_numpy(zero_copy_only=False)
+    label = np.where(np.isnan(shares), UNJUDGED, (shares >= 0.5) * RELEVANT).astype(np.int8)
+    return Pairs(
+        corpus.queries.rows_of(q[here]),
+        np.searchsorted(corpus.features.f, f[here]),
+        np.ones(int(here.sum())),
+        table["clicks"].to_numpy().astype(np.int64)[here],
+        label[here],
+    )
+
+
+def read_train_rows(store: Store, corpus: Corpus) -> Rows:
+    """Return the rows of the train products, ascending."""
+    train = store.arrow(statement("train_features"))["f"].to_numpy().astype(np.int64)
+    return np.flatnonzero(np.isin(corpus.features.f, train))
+
+
+def read_query_attributes(store: Store, corpus: Corpus) -> list[Attributes | None]:
+    """Return the attributes of each query: those extracted, else those that the lexicon finds."""
+    stored = {q: _attributes(fields) for q, *fields in store.rows(statement("query_attributes"))}
+    lexicon = _lexicon(store)
+    texts = zip(corpus.queries.numbers.tolist(), corpus.queries.texts, strict=True)
+    return [stored.get(q) or lexicon.attributes(text) for q, text in texts]
+
+
+def fitted_for(store: Store, embedder: str, train_log: pa.Table) -> dict[str, str]:
+    """Return the embedder, generators, template and data hash for which a fit holds."""
+    with store.registered("train_log", train_log):
+        data = [str(value or 0) for (value,) in store.rows(statement("data_hash"))]
+    return {
+        "embedder": embedder,
+        "llm": str(store.meta("llm")),
+        "captioner": str(store.meta("captioner")),
+        "template": TEMPLATE,
+        "data": "-".join(data),
+    }
+
+
+def _lexicon(store: Store) -> Lexicon:
+    """Return the lexicon that read the titles, else one that has the vocabulary alone."""
+    state = store.scalar(statement("reader_state"))
+    return Lexicon({}, ()) if state is None else Lexicon.from_state(bytes(state))
+
+
+def _attributes(fields: Sequence[str | None]) -> Attributes | None:
+    core_word, material, brand, color, parameters = fields
+    if not any(fields):
+        return None
+    return Attributes(core_word, material, brand, color, parameters, raw="")

@@ -1,125 +1,44 @@
-"""The commands that answer: audit, status, sql, and what is made for people to look at."""
+"""The commands status, sql, report and export, which read the tables."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from genfilt.cli.options import DEFAULT_DB, Db, Form
+from genfilt.cli.options import DEFAULT_DB, Db, Form, Split, check_output
+from genfilt.common import command
 from genfilt.common.console import say
-from genfilt.common.output import OutputFormat, show, show_one, write_parquet
+from genfilt.common.output import OutputFormat, check_ending, show, write_rows
 from genfilt.store.store import Store
+
+ROWS_ON_TERMINAL = 1000  # a person reads no more; --format csv and --out give all
+SQL_EXAMPLES = (
+    'genfilt sql "SELECT query, title, score FROM query_product_corrections LIMIT 10"',
+    'genfilt sql "FROM failures" --format csv',
+    'genfilt sql "FROM positives" --out positives.parquet',
+)
+
+
+class Exported(StrEnum):
+    """What can be exported."""
+
+    positives = "positives"
 
 
 def register(app: typer.Typer) -> None:
-    """Add the answering commands to the app, in the order of the method."""
-    app.command()(audit)
-    app.command()(status)
-    app.command()(sql)
-    app.command()(report)
-    app.command()(export)
-
-
-def audit(
-    target_precision: Annotated[float, typer.Option(help="The precision that is wanted.")] = 0.95,
-    base_rate: Annotated[
-        float | None, typer.Option(help="Share of relevant pairs in the population meant.")
-    ] = None,
-    split: Annotated[str, typer.Option(help="train, val or test")] = "train",
-    embedder: Annotated[
-        str | None, typer.Option(help="A sentence-transformers folder or hub name.")
-    ] = None,
-    sample: Annotated[
-        int | None, typer.Option(help="Draw that many corrections for review instead.", min=1)
-    ] = None,
-    out: Annotated[Path, typer.Option(help="The sheet of --sample.")] = Path(
-        "artifacts/review.csv"
-    ),
-    form: Form = OutputFormat.table,
-    db: Db = DEFAULT_DB,
-) -> None:
-    """Judge the rule at each sigma by labels and reviews.
-
-    With --sample it writes a sheet to fill in, which ingest --reviews reads; from then on audit
-    says how precise the corrections are by the sheet's answers.
-    """
-    from genfilt.features.corpus import load_corpus
-    from genfilt.features.embed import Embedder
-    from genfilt.features.texts import number_features
-    from genfilt.filter.audit import audit as run
-    from genfilt.inspect.review import reviewed_precision
-
-    if sample is not None:
-        _draw(db, sample, split, out)
-        return
-    with Store(db) as store:
-        reviewed = reviewed_precision(store)
-        if reviewed is not None:
-            say(str(reviewed))
-        number_features(store)
-        corpus = load_corpus(store, Embedder(embedder))
-        rule = store.scalar("SELECT rule FROM filters WHERE current")
-        if rule == "calibrated" and split == "train":
-            from genfilt.filter.calibrated.estimated_precision import audit_calibrated
-
-            found = audit_calibrated(
-                *(store, corpus, Embedder(embedder)),
-                target_precision=target_precision,
-                base_rate=base_rate,
-            )
-        else:
-            found = run(
-                store, corpus, split=split, target_precision=target_precision, base_rate=base_rate
-            )
-    if form is OutputFormat.json:
-        show_one({**found, "reviewed": None if reviewed is None else asdict(reviewed)})
-        return
-    say(f"rule {found['rule']}; {found['population']}")
-    show(_by_sigma(found), form)
-    best = found["best"]
-    if best["sigma"] is None:
-        say(f"no sigma reaches a precision of {target_precision:g}")
-    else:
-        say(
-            f"best recall at precision >= {target_precision:g}: {best['recall']:.4f} "
-            f"(precision {best['precision']:.4f}) with --sigma {best['sigma']:g}"
-        )
-
-
-def _draw(db: Path, size: int, split: str, out: Path) -> None:
-    from genfilt.inspect.review import draw_sample, write_sheet
-
-    with Store(db) as store:
-        rows = draw_sample(store, size, split=split)
-    page = write_sheet(rows, out)
-    say(
-        f"{len(rows):,} corrections to review in {out}, with pictures in {page}. Fill in verdict "
-        f"(1 or 0) and run: genfilt ingest --reviews {out}"
-    )
-
-
-def _by_sigma(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one row for each tenth, each hundredth from 0.9 on, and the best sigma."""
-    rows = []
-    for place, sigma in enumerate(found["sigma"]):
-        if place % 10 and sigma < 0.9 and sigma != found["best"]["sigma"]:
-            continue
-        row = {"sigma": sigma}
-        for name in ("precision", "recall"):
-            low, high = found[f"{name}_ci"][place]
-            row[name] = found[name][place]
-            row[f"{name} 95%"] = "" if low is None else f"{low:.3f}-{high:.3f}"
-        rows.append({**row, "pairs": found["pairs"][place]})
-    return rows
+    """Add the commands to the app."""
+    command.register(app, status, "genfilt status")
+    command.register(app, sql, *SQL_EXAMPLES)
+    command.register(app, report, "genfilt report --out report.html")
+    command.register(app, export, "genfilt export positives --out positives.csv")
 
 
 def status(form: Form = OutputFormat.table, db: Db = DEFAULT_DB) -> None:
-    """Say what the database holds, what is missing and what looks wrong."""
+    """Print what the database contains, what is missing and what looks wrong."""
     from genfilt.inspect.status import status as run
 
     with Store(db, read_only=True) as store:
@@ -127,20 +46,41 @@ def status(form: Form = OutputFormat.table, db: Db = DEFAULT_DB) -> None:
 
 
 def sql(
-    query: Annotated[str | None, typer.Argument(help="SQL; else it is read from input.")] = None,
+    query: Annotated[
+        str | None, typer.Argument(help="One SELECT statement; else standard input is read.")
+    ] = None,
     form: Form = OutputFormat.table,
-    out: Annotated[Path | None, typer.Option(help="Write a Parquet file instead.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a .parquet, .csv or .jsonl file instead.")
+    ] = None,
     db: Db = DEFAULT_DB,
 ) -> None:
-    """Ask the tables in SQL, read-only."""
+    """Query the tables in SQL, read-only; without a query, list the views and tables."""
+    from genfilt.inspect.relations import list_relations
     from genfilt.store.readonly import ask
 
-    with Store(db, read_only=True) as store:
-        answer = ask(store, sys.stdin.read() if query is None else query)
     if out is not None:
-        write_parquet(answer, out)
-        return say(f"{answer.num_rows:,} rows in {out}")
-    return show(answer.to_pylist(), form)
+        check_output(out, db)
+        check_ending(out)
+    if query is None and (sys.stdin is None or sys.stdin.isatty()):
+        query = ""
+    with Store(db, read_only=True) as store:
+        text = sys.stdin.read() if query is None else query
+        if not text.strip():
+            show(list_relations(store), form)
+            return
+        answer = ask(store, text)
+    if out is not None:
+        write_rows(answer, out)
+        say(f"{answer.num_rows:,} rows in {out}")
+        return
+    left_out = 0
+    if form is OutputFormat.table and sys.stdout is not None and sys.stdout.isatty():
+        left_out = max(0, answer.num_rows - ROWS_ON_TERMINAL)
+        answer = answer.slice(0, ROWS_ON_TERMINAL)
+    show(answer.to_pylist(), form)
+    if left_out:
+        say(f"{left_out:,} more rows; add LIMIT, or print all with --format csv")
 
 
 def report(
@@ -150,26 +90,23 @@ def report(
     """Write one page that shows what was found, for people who do not read SQL."""
     from genfilt.inspect.report import write_report
 
+    check_output(out, db)
+    check_ending(out, (".html", ".htm"))
     with Store(db, read_only=True) as store:
         write_report(store, out)
     say(f"{out} ({out.stat().st_size / 1e6:.1f} MB) opens in any browser")
 
 
-class Exported(StrEnum):
-    """What can be exported."""
-
-    positives = "positives"
-
-
 def export(
     what: Annotated[Exported, typer.Argument(help="positives: query, title, image, source, score")],
-    out: Annotated[Path, typer.Option(help="The Parquet file.")],
-    split: Annotated[str, typer.Option(help="train, val or test")] = "train",
+    out: Annotated[Path, typer.Option(help="The file; .parquet, .csv or .jsonl, by its ending.")],
+    split: Annotated[Split, typer.Option(help="Whose products.")] = Split.train,
     db: Db = DEFAULT_DB,
 ) -> None:
-    """Write what is known and found as text and pictures, for other trainers."""
+    """Write known and found positives as text and pictures, for other trainers."""
     from genfilt.inspect.export import export_positives
 
+    check_output(out, db)
     with Store(db, read_only=True) as store:
-        count = export_positives(store, out, split=split)
-    say(f"{count:,} {what} of the split {split} in {out}")
+        count = export_positives(store, out, split=split.value)
+    say(f"{count:,} {what.value} of the split {split.value} in {out}")

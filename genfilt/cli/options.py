@@ -1,16 +1,19 @@
-"""The options that commands share, and how a step is run and recorded."""
+"""The options that commands share, output files that are safe to write, and recorded runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import duckdb
 import typer
 
-from genfilt.common.console import say
+from genfilt.common.command import SOME_FAILED
+from genfilt.common.console import complain, say
+from genfilt.common.errors import UsageError
 from genfilt.common.output import OutputFormat
 from genfilt.store.store import Store
 
@@ -20,31 +23,57 @@ Db = Annotated[
 Form = Annotated[OutputFormat, typer.Option("--format", help="How the answer is printed.")]
 DEFAULT_DB = Path("artifacts/genfilt.duckdb")
 
-FAILED_ITEMS = 3
+Counts = dict[str, int]
+
+
+class Split(StrEnum):
+    """Part of the data, by product."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+def check_output(out: Path, db: Path, option: str = "--out") -> None:
+    """Refuse to write an output file over the database or its write-ahead log.
+
+    Raises:
+        UsageError: they are one file.
+    """
+    for taken in (db, db.with_name(f"{db.name}.wal")):
+        same = out.absolute() == taken.absolute()
+        with suppress(OSError):  # one of them does not exist
+            same = same or out.samefile(taken)
+        if same:
+            raise UsageError(
+                f"{option} must not be the database ({out}); name another file with {option}."
+            )
 
 
 @contextmanager
-def recorded(db: Path, command: str, **config: Any) -> Iterator[tuple[Store, dict[str, Any]]]:
-    """Open the database for a step and write down in `runs` how it went.
+def recorded(db: Path, command: str, **config: object) -> Iterator[tuple[Store, Counts]]:
+    """Open the database for a step and record in `runs` how it went.
 
     The context's dictionary takes the counts; "failed" among them makes the exit code 3.
     """
-    counts: dict[str, Any] = {}
+    counts: Counts = {}
     with Store(db) as store:
         run_id = store.start_run(command, config)
         try:
             yield store, counts
         except BaseException as error:
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             with suppress(duckdb.Error):  # on a full disk this cannot be written either
-                store.finish_run(run_id, "failed", {"error": str(error)})
+                store.finish_run(run_id, status, {"error": str(error)})
             raise
         store.finish_run(run_id, "done", counts)
-        say(_summary(counts))
     if counts.get("failed"):
-        raise typer.Exit(FAILED_ITEMS)
+        complain(_summary(counts))
+        raise typer.Exit(SOME_FAILED)
+    say(_summary(counts))
 
 
-def _summary(counts: dict[str, Any]) -> str:
+def _summary(counts: Counts) -> str:
     text = ", ".join(f"{value:,} {name}" for name, value in counts.items())
     if counts.get("failed"):
         text += (

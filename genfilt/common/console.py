@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -18,9 +19,42 @@ class Advance(Protocol):
         """Count items as completed."""
 
 
+@dataclass
+class _Level:
+    quiet: bool = False
+    verbose: bool = False
+
+
+_level = _Level()
+
+
+def set_level(*, quiet: bool, verbose: bool) -> None:
+    """Choose what `say` and `track` print: nothing when quiet; verbose adds details of errors."""
+    _level.quiet, _level.verbose = quiet, verbose
+
+
+def is_verbose() -> bool:
+    """Tell whether details were asked for."""
+    return _level.verbose
+
+
 def say(remark: str) -> None:
-    """Print a remark on standard error; answers go to standard output alone."""
-    print(remark, file=sys.stderr, flush=True)  # noqa: T201
+    """Print a remark on standard error, unless quiet; answers go to standard output alone."""
+    if not _level.quiet:
+        complain(remark)
+
+
+def complain(error: str) -> None:
+    """Print an error on standard error, quiet or not.
+
+    Control characters, which a catalogue's text may hold, become blanks: a terminal obeys them.
+    A standard error that is closed or full stops no work.
+    """
+    if sys.stderr is None:
+        return
+    text = "".join(c if c.isprintable() or c == "\n" else " " for c in error)
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextmanager
@@ -33,9 +67,9 @@ def track(what: str, total: int | None, *, done: int = 0, show: bool = True) -> 
         done: items completed before, by a run that is resumed.
         show: False for processes that share the work of one that shows it.
     """
-    if not show:
+    if not show or _level.quiet:
         yield _silent
-    elif sys.stderr.isatty():
+    elif sys.stderr is not None and sys.stderr.isatty():
         with _bar(what, total, done) as advance:
             yield advance
     else:

@@ -1,28 +1,38 @@
-"""Opening a DuckDB file: closed to the outside, limited, with errors a person can act on."""
+"""Opening a DuckDB file that may come from elsewhere: only its tables are trusted, as data."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 
 from genfilt.common.errors import UserError
+from genfilt.common.interrupts import watch
 
 STORAGE_VERSION = "v1.4.0"  # older DuckDB shells read the file
 MEMORY = ":memory:"
 MEMORY_SHARE = 0.6  # of the host's memory, for DuckDB; NumPy and torch need the rest
+DATABASE = "db"  # the name under which the file is attached
 CLOSED = {
     # A file from elsewhere is untrusted input: nothing is fetched, loaded or read because of it.
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
+    # A misspelt table must not resolve to a Python variable.
+    "python_enable_replacements": "false",
 }
+# DuckDB's own functions come first, so that a macro in the file cannot take the name of one.
+SEARCH_PATH = f"SET search_path = 'system.main,{DATABASE}.main'"
 
 
 def open_file(path: str, *, read_only: bool, create: bool = False) -> duckdb.DuckDBPyConnection:
-    """Return a connection that has the DuckDB file attached as `db`, and uses it.
+    """Return a connection that has the DuckDB file attached as `db` and reads its tables.
+
+    SQL on the connection reaches no other file and no network. To create tables, `USE db` first.
 
     Args:
         path: the file, or MEMORY.
@@ -36,16 +46,71 @@ def open_file(path: str, *, read_only: bool, create: bool = False) -> duckdb.Duc
     if path != MEMORY:
         _check_path(path, create)
     connection = duckdb.connect(config=dict(CLOSED))
+    watch(connection)
     try:
         connection.execute(f"SET memory_limit = '{memory_limit()}B'")
         fresh = path == MEMORY or not Path(path).exists()
         mode = "(READ_ONLY)" if read_only else f"(STORAGE_VERSION '{STORAGE_VERSION}')" * fresh
-        connection.execute(f"ATTACH {quoted(path)} AS db {mode}")
-        connection.execute("USE db")
+        connection.execute(f"ATTACH {quoted(path)} AS {DATABASE} {mode}")
+        # DuckDB keeps the attached file and its log on its list of allowed paths.
+        connection.execute("SET enable_external_access = false")
+        connection.execute(SEARCH_PATH)
     except (duckdb.Error, UnicodeError) as error:
         connection.close()
         raise UserError(why_not_opened(path, error)) from error
     return connection
+
+
+def define_views(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Define the views of an SQL text as temporary views, which hide those of the file.
+
+    Raises:
+        duckdb.Error: a table or column that a view reads is missing.
+    """
+    for statement in connection.extract_statements(sql):
+        if statement.type == duckdb.StatementType.CREATE:
+            text = statement.query.replace("CREATE VIEW", "CREATE OR REPLACE TEMP VIEW", 1)
+            connection.execute(text)
+
+
+def check_tables(
+    connection: duckdb.DuckDBPyConnection, path: Path | str, names: Iterable[str]
+) -> None:
+    """Refuse a file whose relations are not plain tables, and would run SQL of the file.
+
+    Args:
+        connection: has the file attached.
+        path: the file, for the error.
+        names: the tables that will be read or written.
+
+    Raises:
+        UserError: one of them is missing, is a view, computes a column or has a trigger.
+    """
+    found = dict(
+        connection.execute(
+            "SELECT table_name, sql FROM duckdb_tables() "
+            "WHERE database_name = ? AND schema_name = 'main'",
+            [DATABASE],
+        ).fetchall()
+    )
+    triggers: list[tuple[str]] = []
+    with suppress(duckdb.CatalogException):  # before DuckDB 2.0 there are none
+        triggers = connection.execute(
+            "SELECT table_name FROM duckdb_triggers() WHERE database_name = ?", [DATABASE]
+        ).fetchall()
+    for name in names:
+        if name not in found:
+            fault = f"it has no table {name}"
+        elif " GENERATED ALWAYS AS" in found[name]:
+            fault = f"its table {name} has a computed column"
+        elif (name,) in triggers:
+            fault = f"its table {name} has a trigger"
+        else:
+            continue
+        raise UserError(
+            f"{path} is not a genfilt database, or is damaged ({fault}); restore a copy, "
+            "or name another file with --db."
+        )
 
 
 def quoted(text: str) -> str:
@@ -93,7 +158,7 @@ def why_not_opened(path: str, error: Exception) -> str:
     text = str(error)
     if "Could not set lock" in text or "Conflicting lock" in text:
         return (
-            f"{path} is held by another process; wait until it ends, "
+            f"{path} is locked by another process; wait until it ends, "
             "or name another file with --db."
         )
     if "not a valid DuckDB" in text:

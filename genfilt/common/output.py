@@ -1,20 +1,27 @@
-"""Answers on standard output as a table, JSON or CSV, and files of the same."""
+"""Answers on standard output as a table, JSON or CSV, and files of rows by their ending."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TextIO
 
 from genfilt.common.atomic import replaced
+from genfilt.common.errors import UsageError, UserError
+from genfilt.common.tables import fields, table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Row = Mapping[str, object]
+
+ENDINGS = (".parquet", ".csv", ".jsonl")
 
 
 class OutputFormat(StrEnum):
@@ -25,80 +32,115 @@ class OutputFormat(StrEnum):
     csv = "csv"
 
 
-def show(rows: Sequence[Mapping[str, Any]], form: OutputFormat) -> None:
-    """Print rows that share their columns."""
+class OutputClosedError(Exception):
+    """The reader of standard output closed it, as `head` does when it has enough."""
+
+
+def show(rows: Sequence[Row], form: OutputFormat = OutputFormat.table) -> None:
+    """Print rows that share their columns.
+
+    A table is as wide as its cells, or as the terminal that it is printed on.
+    """
     if form is OutputFormat.json:
-        text = json.dumps(list(rows), ensure_ascii=False, indent=2, default=str) + "\n"
+        _write(_json(list(rows)))
     elif form is OutputFormat.csv:
-        text = _csv(rows)
+        _write(_csv(rows))
     else:
-        text = _table(rows)
-    _write(text)
+        _write(table(rows, _terminal_width()))
 
 
-def show_one(answer: Mapping[str, Any]) -> None:
-    """Print one answer of several parts as JSON."""
-    _write(json.dumps(answer, ensure_ascii=False, indent=2, default=str) + "\n")
+def show_one(answer: Row, form: OutputFormat = OutputFormat.json) -> None:
+    """Print one answer: as a JSON object, a CSV file of one row, or a list of its fields."""
+    if form is OutputFormat.json:
+        _write(_json(answer))
+    elif form is OutputFormat.csv:
+        _write(_csv([answer]))
+    else:
+        _write(fields(answer, _terminal_width()))
+
+
+def interval(low: float | None, high: float | None, digits: int = 3) -> str:
+    """Return an interval as text, empty where it is not defined."""
+    return "" if low is None or high is None else f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+def check_ending(path: Path, endings: Sequence[str] = ENDINGS, option: str = "--out") -> None:
+    """Refuse a file whose ending names none of the formats that can be written.
+
+    Raises:
+        UsageError: the ending is another.
+    """
+    if path.suffix.lower() not in endings:
+        *others, last = endings
+        allowed = f"{', '.join(others)} or {last}" if others else last
+        raise UsageError(f"{option} must end in {allowed}, which names the format, got {path}.")
+
+
+def write_rows(rows: pa.Table, path: Path, option: str = "--out") -> None:
+    """Write an Arrow table in the format that the path's ending names, whole or not at all.
+
+    Raises:
+        UsageError: the ending is none of ENDINGS.
+        UserError: the file cannot be written.
+    """
+    check_ending(path, option=option)
+    with replaced(path, option) as part:
+        if path.suffix.lower() == ".parquet":
+            import pyarrow.parquet as pq
+
+            pq.write_table(rows, part)
+            return
+        with part.open("w", encoding="utf-8", newline="") as file:
+            if path.suffix.lower() == ".csv":
+                _write_csv(rows, file)
+            else:
+                _write_json_lines(rows, file)
+
+
+def _write_csv(rows: pa.Table, file: TextIO) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(rows.column_names)
+    for batch in rows.to_batches():
+        writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+
+def _write_json_lines(rows: pa.Table, file: TextIO) -> None:
+    for batch in rows.to_batches():
+        for row in batch.to_pylist():
+            file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+
+
+def _terminal_width() -> int | None:
+    """Return the columns of the terminal that an answer goes to, None where it goes elsewhere."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
 
 
 def _write(text: str) -> None:
+    if sys.stdout is None:
+        return
     # Titles hold any character, and a terminal that cannot show one must not end the command.
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise OutputClosedError from error
+    except OSError as error:
+        raise UserError(
+            f"The answer cannot be written to standard output ({error.strerror or error})."
+        ) from error
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def _json(answer: object) -> str:
+    return json.dumps(answer, ensure_ascii=False, indent=2, default=str) + "\n"
+
+
+def _csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     if rows:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     return text.getvalue()
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    if not rows:
-        return "(no rows)\n"
-    columns = list(rows[0])
-    cells = [[_cell(row[column]) for column in columns] for row in rows]
-    widths = [
-        max(len(name), *(len(line[place]) for line in cells)) for place, name in enumerate(columns)
-    ]
-    numeric = [
-        all(isinstance(row[column], int | float | None) for row in rows) for column in columns
-    ]
-
-    def line(words: Sequence[str]) -> str:
-        padded = [
-            word.rjust(width) if right else word.ljust(width)
-            for word, width, right in zip(words, widths, numeric, strict=True)
-        ]
-        return "  ".join(padded).rstrip()
-
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join([line(columns), rule, *map(line, cells)]) + "\n"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.4f}".rstrip("0").rstrip(".")
-    return "".join(c if c.isprintable() else " " for c in str(value))
-
-
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write an Arrow table as a Parquet file, whole or not at all.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    import pyarrow.parquet as pq
-
-    with replaced(path) as part:
-        pq.write_table(table, part)

@@ -1,14 +1,14 @@
-"""What genfilt knows and found as plain rows of text, for other trainers."""
+"""Known and found positives as rows of text and pictures, for other trainers."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from genfilt.common.errors import UserError
-from genfilt.common.output import write_parquet
+from genfilt.common.output import check_ending, write_rows
 from genfilt.store.store import Store
 
-# One row for each distinct query and product content: equal listings teach nothing twice.
+# One row for each distinct query and product content: equal listings are one example.
 POSITIVES = """
 SELECT query, title, image, source, score
 FROM (
@@ -32,19 +32,22 @@ ORDER BY q, p
 
 
 def export_positives(store: Store, path: Path, *, split: str = "train") -> int:
-    """Write the split's positives as Parquet and return their number.
+    """Write the split's positives and return their number.
 
-    Columns: query, title, image (absolute path, NULL without a picture), source (review, label,
-    click or genfilt), score (of the correction, NULL for what was known).
+    The file's ending decides the format: .parquet, .csv or .jsonl. Columns: query, title, image
+    (absolute path, NULL without a picture), source (review, label, click or genfilt), score (of
+    the correction, NULL for a verdict).
 
     Raises:
-        UserError: there is none.
+        UsageError: the ending names no format.
+        UserError: there are no positives, or the file cannot be written.
     """
+    check_ending(path)
     rows = store.arrow(POSITIVES, {"split": split})
     if rows.num_rows == 0:
         raise UserError(
             f"{store.path} has no positives of the split {split}; ingest clicks or labels, "
             f"or run genfilt filter."
         )
-    write_parquet(rows, path)
+    write_rows(rows, path)
     return int(rows.num_rows)

@@ -7,27 +7,16 @@ corrections. Its interval is Wilson's at Kish's effective sample size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from genfilt.common.atomic import write_text
 from genfilt.common.errors import UserError
-from genfilt.common.html import render
-from genfilt.common.photos import thumbnail
-from genfilt.common.sheets import write_sheet as write_csv
 from genfilt.common.statistics import wilson_interval
 from genfilt.store.store import Store, now
 
 STRATA = 5
-COLUMNS = (
-    *("query_id", "product_id", "query", "title", "attributes", "caption", "image"),
-    *("score", "probability", "verdict", "reviewer", "note"),
-)
-Z = 1.959964  # 95 %
 
 # One row for each distinct content, as the correction tables hold them.
 POPULATION = """
@@ -109,17 +98,6 @@ def _share(totals: dict[float, int], size: int) -> dict[float, int]:
             sizes[stratum] += more
             left -= more
     return sizes
-
-
-def write_sheet(rows: Sequence[dict[str, Any]], path: Path) -> Path:
-    """Write the sheet as CSV to `path` and, to look at and print, as HTML beside it."""
-    write_csv(path, COLUMNS, [[row.get(column) for column in COLUMNS] for row in rows])
-    page = path.with_suffix(".html")
-    shown = [{**row, "thumbnail": thumbnail(row["image"])} for row in rows]
-    write_text(
-        page, render("genfilt.inspect", "sheet.html.jinja", {"rows": shown, "sheet": path.name})
-    )
-    return page
 
 
 # The newest draw with an answer whose filter was this one, or the same with a lower sigma: what

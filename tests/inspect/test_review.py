@@ -21,7 +21,8 @@ from genfilt.features.embed import Embedder
 from genfilt.filter.filter import FilterSettings, filter_pairs
 from genfilt.ingest.ingest import Sources, ingest
 from genfilt.inspect.export import export_positives
-from genfilt.inspect.review import draw_sample, reviewed_precision, write_sheet
+from genfilt.inspect.review import draw_sample, reviewed_precision
+from genfilt.inspect.review_sheet import write_sheet
 from genfilt.store.keys import text_key
 from genfilt.store.store import Store, now
 from tests.described_shop import PRODUCTS, ask, describe, described_shop, judge

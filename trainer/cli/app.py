@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -15,8 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
+from genfilt.common.command import run_command
 from genfilt.common.console import say
-from genfilt.common.errors import UsageError, UserError
+from genfilt.common.errors import UsageError
 from trainer.cli import hand_over as cli_more
 from trainer.config import FitConfig, preset
 
@@ -188,6 +188,8 @@ def evaluate(
 ) -> None:
     """Measure OUT's highest stage: AUC, Recall@k and intervals, also in OUT/metrics.json."""
     from trainer.evaluation.evaluate import evaluate as run
+    from trainer.evaluation.legend import legend
+    from trainer.evaluation.report import flat_rows, unreadable_remark
     from trainer.training.checkpoint import latest_stage
     from trainer.training.run_log import Summary
 
@@ -195,20 +197,17 @@ def evaluate(
     stage = latest_stage(out)
     say(f"Measured on {split.value}: {stage}, {Summary.read(stage).comparison}.")
     if form is Format.json:
-        show([metrics], form)
-        return
-    rows = [
-        {"score": name} | {key: _flat(value) for key, value in part.items()}
-        for name, part in metrics.items()
-        if isinstance(part, Mapping) and "auc" in part
-    ]
-    show(rows, form)
-
-
-def _flat(value: Any) -> Any:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        return value
-    return " to ".join("none" if part is None else f"{part:.4f}" for part in value)
+        show([metrics.to_dict()], form)
+    else:
+        rows = flat_rows(metrics)
+        show(rows, form)
+        for line in legend([*metrics.scores, *rows[0]]):
+            say(line)
+    for sentence in metrics.summary:
+        say(sentence)
+    if metrics.unreadable_pictures:
+        say(unreadable_remark(metrics.unreadable_pictures))
+        raise typer.Exit(SOME_FAILED)
 
 
 def show(rows: Sequence[Mapping[str, Any]], form: Format) -> None:
@@ -252,10 +251,5 @@ def _cell(value: Any) -> str:
 
 
 def main() -> None:
-    """Run the command; a user's fault ends in one sentence and an exit code."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    try:
-        app()
-    except UserError as error:
-        say(f"trainer: {error}")
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+    """Run the command; see `run_command` for its exit codes."""
+    run_command(app, "trainer")

@@ -1,0 +1,163 @@
+"""The commands filter and audit: the correction tables, and how precise they are."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from genfilt.cli.options import DEFAULT_DB, Db, Form, Split, recorded
+from genfilt.cli.review_command import DEFAULT_SHEET, write_sample
+from genfilt.common import command
+from genfilt.common.console import say
+from genfilt.common.errors import UsageError
+from genfilt.common.output import OutputFormat, interval, show, show_one
+from genfilt.store.store import Store
+
+FILTER_EXAMPLES = (
+    "genfilt filter --sigma 0.9",
+    "genfilt filter --rule calibrated --sigma auto",
+)
+AUDIT_EXAMPLES = (
+    "genfilt audit --target-precision 0.95",
+    "genfilt audit --sample 200 --out review.csv",
+)
+
+
+class RuleName(StrEnum):
+    """Rule that scores a query and a product."""
+
+    paper = "paper"
+    calibrated = "calibrated"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    command.register(app, filter_, *FILTER_EXAMPLES, name="filter")
+    command.register(app, audit, *AUDIT_EXAMPLES)
+
+
+def filter_(
+    sigma: Annotated[
+        str, typer.Option(help="The threshold of a correction, or auto: what audit proposes.")
+    ] = "0.9",
+    rule: Annotated[
+        RuleName, typer.Option(help="paper: a mean cosine; calibrated: a probability.")
+    ] = RuleName.paper,
+    floor: Annotated[float | None, typer.Option(help="Store candidates from here on.")] = None,
+    embedder: Annotated[
+        str | None, typer.Option(help="A sentence-transformers folder or hub name.")
+    ] = None,
+    max_pairs: Annotated[int, typer.Option(help="Stop before storing more.", min=1)] = 100_000_000,
+    base_rate: Annotated[
+        float | None, typer.Option(help="Share of relevant pairs, where you know it.")
+    ] = None,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Write every pair whose score reaches sigma into the correction tables."""
+    from genfilt.features.embed import Embedder
+    from genfilt.filter.filter import FilterSettings, filter_pairs
+    from genfilt.inspect.status import TITLE_PAIRS
+
+    settings = FilterSettings(_sigma(sigma), floor, rule.value, max_pairs, base_rate)
+    with recorded(db, "filter", settings=settings, embedder=embedder) as (store, counts):
+        made = filter_pairs(store, settings, Embedder(embedder))
+        counts["query-product candidates"] = made.qp_candidates
+        counts["image-title candidates"] = made.it_candidates
+        counts["query-product corrections"] = store.scalar(
+            "SELECT count(*) FROM query_product_corrections"
+        )
+        counts["image-title corrections (distinct texts)"] = store.scalar(TITLE_PAIRS)
+
+
+def _sigma(word: str) -> float | None:
+    if word == "auto":
+        return None
+    try:
+        return float(word)
+    except ValueError:
+        raise UsageError(f"--sigma must be a number or auto, got {word}.") from None
+
+
+def audit(
+    target_precision: Annotated[float, typer.Option(help="The precision that is wanted.")] = 0.95,
+    base_rate: Annotated[
+        float | None, typer.Option(help="Share of relevant pairs in the population meant.")
+    ] = None,
+    split: Annotated[Split, typer.Option(help="Whose labels and reviews count.")] = Split.train,
+    embedder: Annotated[
+        str | None, typer.Option(help="A sentence-transformers folder or hub name.")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(help="Draw that many corrections for review instead.", min=1)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The sheet of --sample, a CSV file.")] = DEFAULT_SHEET,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a sheet that is filled in already.")
+    ] = False,
+    form: Form = OutputFormat.table,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Measure the rule's precision at each sigma by labels and reviews.
+
+    With --sample it writes a sheet to fill in, which ingest --reviews reads; from then on audit
+    prints how precise the corrections are by the sheet's answers.
+    """
+    if sample is not None:
+        write_sample(db, sample, split, out, overwrite=overwrite)
+        return
+    from genfilt.features.corpus import load_corpus
+    from genfilt.features.embed import Embedder
+    from genfilt.features.texts import number_features
+    from genfilt.filter.audit import audit as run
+    from genfilt.inspect.review import reviewed_precision
+
+    with Store(db) as store:
+        reviewed = reviewed_precision(store)
+        if reviewed is not None:
+            say(str(reviewed))
+        number_features(store)
+        corpus = load_corpus(store, Embedder(embedder))
+        rule = store.scalar("SELECT rule FROM filters WHERE current")
+        if rule == "calibrated" and split is Split.train:
+            from genfilt.filter.calibrated.estimated_precision import audit_calibrated
+
+            found = audit_calibrated(
+                *(store, corpus, Embedder(embedder)),
+                target_precision=target_precision,
+                base_rate=base_rate,
+            )
+        else:
+            found = run(
+                store, corpus, split=split, target_precision=target_precision, base_rate=base_rate
+            )
+    if form is OutputFormat.json:
+        show_one({**found, "reviewed": None if reviewed is None else asdict(reviewed)})
+        return
+    say(f"rule {found['rule']}; {found['population']}")
+    show(_by_sigma(found), form)
+    best = found["best"]
+    if best["sigma"] is None:
+        say(f"no sigma reaches a precision of {target_precision:g}")
+    else:
+        say(
+            f"best recall at precision >= {target_precision:g}: {best['recall']:.4f} "
+            f"(precision {best['precision']:.4f}) with --sigma {best['sigma']:g}"
+        )
+
+
+def _by_sigma(found: dict[str, Any]) -> list[dict[str, object]]:
+    """Return one row for each tenth, each hundredth from 0.9 on, and the best sigma."""
+    rows = []
+    for place, sigma in enumerate(found["sigma"]):
+        if place % 10 and sigma < 0.9 and sigma != found["best"]["sigma"]:
+            continue
+        row = {"sigma": sigma}
+        for name in ("precision", "recall"):
+            row[name] = found[name][place]
+            row[f"{name} 95%"] = interval(*found[f"{name}_ci"][place])
+        rows.append({**row, "pairs": found["pairs"][place]})
+    return rows

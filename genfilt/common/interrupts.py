@@ -1,0 +1,49 @@
+"""Ctrl-C during a long DuckDB statement, which by itself would end only after the statement."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from weakref import WeakSet
+
+import duckdb
+
+_open: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
+
+
+def watch(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let Ctrl-C interrupt the statements of a connection, within `interruptible`."""
+    _open.add(connection)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Interrupt the statements of all watched connections when SIGINT arrives in the block.
+
+    Python handles a signal in the main thread alone, between two bytecodes, hence not while DuckDB
+    computes. The interpreter writes the signal's number into a socket at once, and a thread that
+    reads it interrupts DuckDB, so that the main thread goes on to its KeyboardInterrupt.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    thread = threading.Thread(target=_interrupt_all, args=(reader,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        writer.close()  # ends the thread
+        thread.join()
+        reader.close()
+
+
+def _interrupt_all(reader: socket.socket) -> None:
+    while arrived := reader.recv(64):
+        if signal.SIGINT in arrived:
+            for connection in list(_open):
+                with suppress(duckdb.Error):  # it was closed
+                    connection.interrupt()

@@ -12,6 +12,7 @@ import pyarrow as pa
 from genfilt.common.console import track
 from genfilt.common.errors import UserError
 from genfilt.generators.protocols import Failure
+from genfilt.store.failures import clear_failures, write_failures
 from genfilt.store.store import Store
 
 ITEMS_PER_CALL = 4096  # bounds what a generator holds at once
@@ -69,14 +70,8 @@ class Step(Generic[Item, Result]):
             if results:
                 rows = [self.to_row(key, result) for key, result in results]
                 store.insert(self.table, pa.Table.from_pylist(rows), replace=True)
-                keys = pa.table({"item_key": [key for key, _ in results]})
-                with store.registered("mended", keys):
-                    store.connection.execute(
-                        "DELETE FROM failures WHERE step = ? AND generator = ? "
-                        "AND item_key IN (SELECT item_key FROM mended)",
-                        [self.name, self.generator],
-                    )
-            store.write_failures(self.name, self.generator, failures)
+                clear_failures(store, self.name, self.generator, [key for key, _ in results])
+            write_failures(store, self.name, self.generator, failures)
         return len(failures)
 
 

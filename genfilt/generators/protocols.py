@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from genfilt.store.failures import Failure
+
+__all__ = ["FIELDS", "AttributeReader", "Attributes", "Caption", "Captioner", "Failure"]
+
 FIELDS = ("core_word", "material", "brand", "color", "model_parameters")
 
 
@@ -31,14 +35,6 @@ class Caption:
 
     caption: str
     raw: str  # the generator's whole reply
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why an item has no result: a reason that groups in SQL, and the particulars."""
-
-    reason: str  # a few fixed words, for example "unreadable picture"
-    detail: str = ""
 
 
 class AttributeReader(Protocol):

@@ -1,4 +1,4 @@
-"""The correction tables: one DuckDB file, opened by one process at a time to write."""
+"""Reading and writing the tables of a database: one DuckDB file, one writing process at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,59 +13,35 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from genfilt.common.duckdb_file import MEMORY, open_file
-from genfilt.common.errors import UserError
-from genfilt.generators.protocols import Failure
+from genfilt.common.duckdb_file import MEMORY
+from genfilt.store.schema import open_tables
 
-SCHEMA_VERSION = 2
-
-Parameters = Sequence[Any] | Mapping[str, Any]
+Parameters = Sequence[object] | Mapping[str, object]
 
 
 def now() -> datetime:
-    """Return the current time in UTC without a zone, as the tables hold it."""
+    """Return the current time in UTC without a zone, as the tables have it."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 class Store:
     """The tables of `schema.sql` in a DuckDB file, or in memory.
 
+    The views are defined in this connection; views, macros and triggers of the file are not run.
+
     Args:
-        path: the file, made where it is missing unless `read_only`; ":memory:" for none.
+        path: the file, created where it is missing unless `read_only`; ":memory:" for none.
         read_only: open an existing file beside other readers.
 
     Raises:
-        UserError: the file is not DuckDB, is held by another process, is missing
-            (read only) or has a newer schema. Nothing has been written then.
+        UserError: the file is no genfilt database, is damaged, is locked by another process, has a
+            newer schema version, or with `read_only` is missing or has an older one. Nothing has
+            been written then.
     """
 
     def __init__(self, path: Path | str = MEMORY, *, read_only: bool = False) -> None:
         self.path = str(path)
-        self.connection = open_file(self.path, read_only=read_only, create=not read_only)
-        try:
-            self._check_schema(read_only)
-        except BaseException:
-            self.connection.close()
-            raise
-
-    def _check_schema(self, read_only: bool) -> None:
-        tables = {row[0] for row in self.rows("SELECT table_name FROM duckdb_tables()")}
-        if "meta" not in tables:
-            if tables or read_only:
-                raise UserError(
-                    f"{self.path} is a DuckDB file but no genfilt database; name another with --db."
-                )
-            with self.transaction():
-                for name in ("schema.sql", "views.sql"):
-                    self.connection.execute((files("genfilt.store") / name).read_text("utf-8"))
-                self.set_meta("schema_version", str(SCHEMA_VERSION))
-        version = int(self.meta("schema_version") or 0)
-        if version != SCHEMA_VERSION:
-            remedy = "upgrade genfilt" if version > SCHEMA_VERSION else "ingest into a new file"
-            raise UserError(
-                f"{self.path} has schema version {version} and this genfilt reads "
-                f"{SCHEMA_VERSION}; {remedy}."
-            )
+        self.connection = open_tables(self.path, read_only=read_only)
 
     def __enter__(self) -> Store:
         return self
@@ -128,28 +103,6 @@ class Store:
         with self.registered("incoming", rows):
             self.connection.execute(
                 f"{verb} INTO {table} ({columns}) SELECT {columns} FROM incoming"
-            )
-
-    def write_failures(
-        self, step: str, generator: str, failures: Sequence[tuple[str, Failure]]
-    ) -> None:
-        """Write down the items that failed; one that failed before counts one attempt more."""
-        last = dict(failures)
-        rows = pa.table(
-            {
-                "item_key": list(last),
-                "reason": [failure.reason for failure in last.values()],
-                "detail": [failure.detail for failure in last.values()],
-            }
-        )
-        if rows.num_rows == 0:
-            return
-        with self.registered("failed", rows):
-            self.connection.execute(
-                "INSERT INTO failures SELECT ?, item_key, ?, reason, detail, 1, ? FROM failed "
-                "ON CONFLICT DO UPDATE SET reason = excluded.reason, detail = excluded.detail, "
-                "last_at = excluded.last_at, attempts = attempts + 1",
-                [step, generator, now()],
             )
 
     def meta(self, name: str) -> str | None:

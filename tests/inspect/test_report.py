@@ -13,10 +13,10 @@ from genfilt.common.html import plain
 from genfilt.common.photos import THUMBNAIL_SIDE, thumbnail
 from genfilt.features.embed import Embedder
 from genfilt.filter.filter import FilterSettings, filter_pairs
-from genfilt.generators.protocols import Failure
 from genfilt.ingest.ingest import Sources, ingest
 from genfilt.inspect.charts import curve, funnel, histogram
 from genfilt.inspect.report import CARDS, write_report
+from genfilt.store.failures import Failure, write_failures
 from genfilt.store.store import Store
 from tests.described_shop import ask, describe, described_shop, judge
 from tests.shop_files import draw
@@ -91,7 +91,7 @@ def shop(embedder: Embedder) -> Store:
 def test_the_report_holds_what_the_tables_do(shop: Store, tmp_path: Path) -> None:
     picture = draw(tmp_path / "p.png", "red", size=900)
     shop.connection.execute("UPDATE products SET image = ?", [str(picture)])
-    shop.write_failures("caption", "hand", [("i-9", Failure("unreadable picture", "i-9 is cut"))])
+    write_failures(shop, "caption", "hand", [("i-9", Failure("unreadable picture", "i-9 is cut"))])
     write_report(shop, tmp_path / "out" / "r.html")
     page = Page(tmp_path / "out" / "r.html")
     page.assert_harmless()
@@ -116,7 +116,7 @@ def test_catalogue_text_stays_text(tmp_path: Path, embedder: Embedder) -> None:
         ]
         describe(store, shown)
         ask(store, [("<u>q", f"red hoodie {HOSTILE}")])
-        store.write_failures("ingest", "", [(HOSTILE, Failure("<b>bad", HOSTILE))])
+        write_failures(store, "ingest", "", [(HOSTILE, Failure("<b>bad", HOSTILE))])
         filter_pairs(store, FilterSettings(0.1), embedder)
         assert store.scalar("SELECT count(*) FROM query_product_corrections") == 3
         write_report(store, tmp_path / "r.html")

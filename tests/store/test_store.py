@@ -11,8 +11,9 @@ import pytest
 
 from genfilt.common.duckdb_file import STORAGE_VERSION
 from genfilt.common.errors import UserError
-from genfilt.generators.protocols import Failure
-from genfilt.store.store import SCHEMA_VERSION, Store
+from genfilt.store.failures import Failure, write_failures
+from genfilt.store.schema import SCHEMA_VERSION
+from genfilt.store.store import Store
 
 
 def test_a_new_file_has_the_schema_and_an_old_storage_version(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_insert_goes_by_column_name_and_replaces_on_request() -> None:
 def test_a_failure_that_comes_again_counts_attempts() -> None:
     with Store() as store:
         for reason in ("first", "second"):
-            store.write_failures("extract", "g", [("k", Failure(reason))])
+            write_failures(store, "extract", "g", [("k", Failure(reason))])
         assert store.rows("SELECT item_key, reason, attempts FROM failures") == [("k", "second", 2)]
 
 
@@ -81,9 +82,9 @@ def test_reading_needs_a_file(tmp_path: Path) -> None:
     assert not (tmp_path / "none.duckdb").exists()
 
 
-def test_a_file_that_another_process_holds_is_named(tmp_path: Path) -> None:
+def test_a_file_locked_by_another_process_is_named(tmp_path: Path) -> None:
     path = tmp_path / "g.duckdb"
     with Store(path):
         code = f"from genfilt.store.store import Store; Store({str(path)!r}, read_only=True)"
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "is held by another process" in other.stderr
+    assert "is locked by another process" in other.stderr

@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from genfilt.common.duckdb_file import open_file
+from genfilt.common.duckdb_file import check_tables, open_file
 from genfilt.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def open_database(path: Path | str) -> Iterator[duckdb.DuckDBPyConnection]:
     connection = open_file(str(path), read_only=True)
     try:
         _check_schema(connection, path)
-        connection.execute(statement("views"))
+        _define_views(connection, path)
         yield connection
     finally:
         connection.close()
@@ -56,17 +56,21 @@ def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path | str) -> No
     version = rows[0][0] if rows else "none"
     if version != str(SCHEMA_VERSION):
         newer = version.isdigit() and int(version) > SCHEMA_VERSION
-        remedy = (
-            "upgrade the trainer" if newer else "run any genfilt command that writes to migrate it"
-        )
+        remedy = "upgrade the trainer" if newer else f"migrate it with: genfilt migrate --db {path}"
         raise UserError(
-            f"{path} has schema version {version}, this trainer reads {SCHEMA_VERSION}; {remedy}."
+            f"{path} has schema version {version}, this trainer reads {SCHEMA_VERSION}; {remedy}"
         )
-    if missing := sorted(TABLES - tables):
+    check_tables(connection, path, sorted(TABLES))
+
+
+def _define_views(connection: duckdb.DuckDBPyConnection, path: Path | str) -> None:
+    try:
+        connection.execute(statement("views"))
+    except duckdb.Error as error:
         raise UserError(
-            f"{path} has no table {missing[0]}: it is damaged or was not written by genfilt; "
-            "give another --db."
-        )
+            f"{path} cannot be read as a genfilt database and may be damaged "
+            f"({str(error).splitlines()[0]}); restore a copy, or give another --db."
+        ) from error
 
 
 def statement(name: str) -> str:

@@ -35,7 +35,9 @@ def test_a_missing_database_is_one_sentence(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize(("version", "remedy"), [("3", "upgrade the trainer"), ("1", "run any genfilt command")])
+@pytest.mark.parametrize(
+    ("version", "remedy"), [("3", "upgrade the trainer"), ("1", "genfilt migrate --db")]
+)
 def test_another_schema_version_is_refused(tmp_path: Path, version: str, remedy: str) -> None:
     with Shop(tmp_path / "other.duckdb", version=version):
         pass
@@ -62,7 +64,7 @@ def test_a_database_that_another_process_writes_is_refused(tmp_path: Path) -> No
     ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        with pytest.raises(UserError, match="held by another process"):
+        with pytest.raises(UserError, match="locked by another process"):
             read(path)
         holder.communicate(b"\n")
 

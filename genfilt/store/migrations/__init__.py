@@ -1,0 +1,1 @@
+"""Migrations of databases of older schema versions."""

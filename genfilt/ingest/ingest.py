@@ -25,6 +25,7 @@ from genfilt.ingest.validate import (
     parse_splits,
     text_column,
 )
+from genfilt.store.failures import write_failures
 from genfilt.store.keys import content_split, query_key, text_key
 from genfilt.store.store import Store
 
@@ -72,7 +73,7 @@ def ingest(store: Store, sources: Sources) -> dict[str, int]:
         if sources.label_map:
             store.set_meta("label_map", repr(dict(sources.label_map)))
         _write(store, prepared)
-        store.write_failures("ingest", "", prepared.failures)
+        write_failures(store, "ingest", "", prepared.failures)
     return {**counts, "failed": len(prepared.failures)}
 
 

@@ -20,7 +20,7 @@ from genfilt.extract.captions import caption_pictures
 from genfilt.extract.titles import extract_attributes
 from genfilt.features.embed import Embedder
 from genfilt.filter.filter import FilterSettings, filter_pairs
-from genfilt.generators import Choice, Llm, Vlm, open_captioner, open_reader
+from genfilt.generators.registry import GeneratorChoice, Llm, Vlm, open_captioner, open_reader
 from genfilt.generators.protocols import Failure
 from genfilt.ingest.ingest import Sources, ingest
 from genfilt.ingest.pictures import PictureFolders, fingerprint, locate
@@ -72,9 +72,9 @@ def take_in(store: Store, rows: list[tuple[str, str, str | None]], images: Path)
 
 def extract(store: Store, *, retry_failed: bool = False) -> tuple[int, int]:
     """Read titles and describe pictures; return how many items were done and how many failed."""
-    with open_reader(store, Choice(Llm.lexicon)) as reader:
+    with open_reader(store, GeneratorChoice(Llm.lexicon)) as reader:
         read = extract_attributes(store, reader, retry_failed=retry_failed)
-    with open_captioner(store, Choice(Vlm.neighbours)) as captioner:
+    with open_captioner(store, GeneratorChoice(Vlm.neighbours)) as captioner:
         described = caption_pictures(store, captioner, retry_failed=retry_failed)
     return read.done + described.done, read.failed + described.failed
 

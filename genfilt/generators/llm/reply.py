@@ -1,39 +1,23 @@
-"""What is asked of a language model and how its reply is judged: pure functions, no model."""
+"""The judgement of a model's reply: pure functions, no model."""
 
 from __future__ import annotations
 
 import json
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from genfilt.generators.prompts import render
+from genfilt.generators.llm.title_request import PATTERN
 from genfilt.generators.protocols import FIELDS, Attributes, Caption, Failure
 from genfilt.store.keys import text_key
 
-MAX_CHARS = 64  # of one field's value
-FIRST_LIMIT = len(FIELDS) * MAX_CHARS + 60  # tokens: a token a character, and the JSON around
-SECOND_LIMIT = 3 * FIRST_LIMIT  # a character outside the vocabulary can cost three tokens
-CAPTION_LIMITS = (96, 288)
-
-# Without the quote, the backslash and control characters a string needs no escapes, and xgrammar
-# and guidance understand the same by it.
-_CHAR = r'[^"\\\u0000-\u001f\u007f-\u009f]'
-PATTERN = rf"^{_CHAR}{{1,{MAX_CHARS}}}$"
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        field: {"anyOf": [{"type": "string", "pattern": PATTERN}, {"type": "null"}]}
-        for field in FIELDS
-    },
-    "required": list(FIELDS),
-    "additionalProperties": False,
-}
+CAPTION_LIMITS = (96, 288)  # tokens of the first and of the second attempt
 
 _ABSENT = {"", "-", "null", "none", "n/a", "na", "nil", "unknown", "not specified"}
 _LOOP = re.compile(r"(.{1,12}?)\1{5,}", re.DOTALL)  # a unit six times over
 _LOOP_CHARS = 12
+_QUOTES = re.compile(r'["\\]')  # no grammar or schema of ours lets a value hold them
 
 
 @dataclass(frozen=True)
@@ -46,44 +30,47 @@ class Reply:
     completion_tokens: int = 0
 
 
-def build_prompt(title: str) -> str:
-    """Return what a language model is asked about a title: fixed instructions, the title last."""
-    return render("title_attributes", title=title)
-
-
-def attributes_prompt_key() -> str:
-    """Return the key of all that is asked about a title: prompt, schema and limits."""
-    asked = {"prompt": build_prompt(""), "schema": SCHEMA, "limits": [FIRST_LIMIT, SECOND_LIMIT]}
-    return text_key(json.dumps(asked, sort_keys=True))
-
-
 def caption_prompt_key(prompt: str) -> str:
     """Return the key of what is asked about a picture."""
     return text_key(prompt)
 
 
-def parse_reply(title: str, reply: Reply, attempts: int) -> Attributes | Failure:
-    """Return what a reply says of a title, or why it is no answer.
+def parse_json(text: str) -> object:
+    """Return the value of a JSON text from elsewhere; raises ValueError whatever is wrong with it.
 
-    The raw text of the attributes is a JSON object: `reply`, the model's own text; `invented`, the
-    fields whose value the title does not hold; `attempts`, how often the model was asked. A
-    failure's detail is the model's own text.
+    The standard parser answers deep nesting with RecursionError.
+    """
+    try:
+        value: object = json.loads(text)
+    except RecursionError:
+        raise ValueError("JSON is nested too deeply") from None
+    return value
+
+
+def parse_title_reply(title: str, reply: Reply, attempts: int) -> Attributes | Failure:
+    """Return the attributes in a reply about a title, or why it has none.
+
+    A value that the title does not hold is dropped; of several values in one field, those that it
+    holds stay. The raw text of the attributes is a JSON object: `reply`, the model's own text;
+    `dropped`, the fields that lost a value; `attempts`, how often the model was asked. A failure's
+    detail is the model's own text.
     """
     reason = _fault(reply)
     if reason is not None:
         return Failure(reason, reply.text)
     try:
-        values = json.loads(reply.text)
+        values = parse_json(reply.text)
     except ValueError:
         return Failure("reply is no JSON", reply.text)
-    if not _fits(values):
+    read = _fields(values)
+    if read is None:
         return Failure("reply does not fit the schema", reply.text)
-    fields = {name: _value(values[name]) for name in FIELDS}
-    invented = invented_values(title, fields)
-    if any(_repeats(fields[name] or "") for name in invented) or _same(fields):
+    grounded = {name: grounded_value(title, value) for name, value in read.items()}
+    dropped = [name for name in FIELDS if grounded[name] != read[name]]
+    if any(_repeats(read[name] or "") for name in dropped) or _same(read):
         return Failure("repeated text", reply.text)
-    envelope = {"reply": reply.text, "invented": invented, "attempts": attempts}
-    return Attributes(**fields, raw=json.dumps(envelope, ensure_ascii=False))
+    envelope = {"reply": reply.text, "dropped": dropped, "attempts": attempts}
+    return Attributes(**grounded, raw=json.dumps(envelope, ensure_ascii=False))
 
 
 def parse_caption(prompt: str, reply: Reply) -> Caption | Failure:
@@ -97,6 +84,8 @@ def parse_caption(prompt: str, reply: Reply) -> Caption | Failure:
 def check_caption(prompt: str, text: str) -> Caption | Failure:
     """Return the text as a caption on one line, or why it is none: empty, an echo, a loop."""
     caption = " ".join(text.split())
+    if not _is_unicode(text):
+        return Failure("reply is no Unicode text", text)
     if not any(char.isalnum() for char in caption):
         return Failure("empty reply", text)
     if _plain(caption) == _plain(prompt):
@@ -106,25 +95,20 @@ def check_caption(prompt: str, text: str) -> Caption | Failure:
     return Caption(caption, raw=text)
 
 
-def invented_values(title: str, attributes: dict[str, str | None]) -> list[str]:
-    """Return the fields that hold a value which does not occur in the title.
+def grounded_value(title: str, value: str | None) -> str | None:
+    """Return a field's value as far as the title holds it, None where it holds nothing of it.
 
-    Of a field with several values, separated by commas, each must occur. Case, width and spacing
-    do not matter; a value must not begin or end inside a word ("red" is not in "shredded") or
-    inside a number.
+    A value that does not occur as a whole is taken apart at its commas. Case, width and spacing do
+    not matter; a value must not begin or end inside a word ("red" is not in "shredded") or inside
+    a number.
     """
+    if value is None:
+        return None
     plain = _plain(title)
-    return [
-        field
-        for field, value in attributes.items()
-        if value is not None and not _occurs_whole_or_by_part(_plain(value), plain)
-    ]
-
-
-def _occurs_whole_or_by_part(value: str, title: str) -> bool:
-    return _occurs(value, title) or all(
-        _occurs(part.strip(), title) for part in value.split(",") if part.strip()
-    )
+    if _occurs(_plain(value), plain):
+        return value
+    parts = [part.strip() for part in value.split(",")]
+    return ", ".join(part for part in parts if part and _occurs(_plain(part), plain)) or None
 
 
 def _occurs(value: str, title: str) -> bool:
@@ -151,18 +135,31 @@ def _joined(left: str, right: str) -> bool:
 def _fault(reply: Reply) -> str | None:
     if reply.finish_reason != "stop":
         return "reply was cut off" if reply.finish_reason == "length" else "reply was not finished"
+    if not _is_unicode(reply.text):
+        return "reply is no Unicode text"
     return None if reply.text.strip() else "empty reply"
 
 
-def _fits(values: object) -> bool:
-    return (
-        isinstance(values, dict)
-        and set(values) == set(FIELDS)
-        and all(
-            value is None or (isinstance(value, str) and re.fullmatch(PATTERN, value) is not None)
-            for value in values.values()
-        )
-    )
+def _fields(values: object) -> dict[str, str | None] | None:
+    """Return the fields of a reply, None where it does not fit the schema."""
+    if not isinstance(values, dict) or set(values) != set(FIELDS):
+        return None
+    found: dict[str, str | None] = {}
+    for name in FIELDS:
+        value = values[name]
+        if value is not None and not (isinstance(value, str) and _fits(value)):
+            return None
+        found[name] = _value(value)
+    return found
+
+
+def _fits(value: str) -> bool:
+    return re.fullmatch(PATTERN, value) is not None and _is_unicode(value)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be stored: JSON can spell half of a surrogate pair, UTF-8 cannot."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _value(text: str | None) -> str | None:
@@ -174,11 +171,12 @@ def _repeats(text: str) -> bool:
     return any(len(found[0]) >= _LOOP_CHARS for found in _LOOP.finditer(f"{text} "))
 
 
-def _same(fields: dict[str, str | None]) -> bool:
+def _same(fields: Mapping[str, str | None]) -> bool:
     """Whether one value fills three fields or more."""
-    told = [value for value in fields.values() if value is not None]
-    return any(told.count(value) >= 3 for value in told)
+    values = [value for value in fields.values() if value is not None]
+    return any(values.count(value) >= 3 for value in values)
 
 
 def _plain(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(_QUOTES.sub(" ", plain).split())

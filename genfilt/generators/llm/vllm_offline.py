@@ -1,4 +1,4 @@
-"""Titles through vLLM inside this process: no server, no network, one command on one machine."""
+"""Titles through vLLM inside this process: no server, no network."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
-from typing import Any, Self
+from typing import Protocol, Self
 
 from genfilt.common.errors import UserError
 from genfilt.generators.llm.chat_client import Usage
-from genfilt.generators.llm.reply import (
+from genfilt.generators.llm.reply import Reply, parse_title_reply
+from genfilt.generators.llm.title_request import (
     FIRST_LIMIT,
-    SCHEMA,
     SECOND_LIMIT,
-    Reply,
-    attributes_prompt_key,
-    build_prompt,
-    parse_reply,
+    title_grammar,
+    title_messages,
+    title_prompt_key,
 )
 from genfilt.generators.llm.vllm_server import (
     CONTEXT,
@@ -31,6 +30,7 @@ from genfilt.generators.llm.vllm_server import (
 from genfilt.generators.protocols import Attributes, Failure
 
 CHUNK = 512  # titles between two writes
+TURN_TOKENS = 8  # that the chat templates of docs/models.md put around a message, at most
 # Its log goes to standard output by itself, where only answers belong.
 ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "WARNING",
@@ -39,14 +39,41 @@ ENVIRONMENT = {
 }
 
 
+class _Completion(Protocol):
+    text: str
+    finish_reason: str | None
+    token_ids: Sequence[int]
+
+
+class _Output(Protocol):
+    outputs: Sequence[_Completion]
+    prompt_token_ids: Sequence[int] | None
+
+
+class _Tokenizer(Protocol):
+    def encode(self, text: str) -> Sequence[int]: ...
+
+
+class _Engine(Protocol):
+    """The part of `vllm.LLM` that is used here."""
+
+    llm_engine: object
+
+    def chat(
+        self, messages: Sequence[object], sampling_params: Sequence[object], *, use_tqdm: bool
+    ) -> Sequence[_Output]: ...
+
+    def get_tokenizer(self) -> _Tokenizer: ...
+
+
 class VllmOfflineReader:
-    """Reads titles with `vllm.LLM.chat`; says what the served model says.
+    """Reads titles with `vllm.LLM.chat`; gives the same results as the served model.
 
     Args:
         model: a Hugging Face name or a folder; loaded when there is a title to read.
     """
 
-    prompt_key = attributes_prompt_key()
+    prompt_key = title_prompt_key()
 
     def __init__(self, model: str) -> None:
         self.name = f"vllm:{model}"  # results are those of the server, so they share a name
@@ -54,7 +81,7 @@ class VllmOfflineReader:
         self._model = model
 
     @cached_property
-    def _engine(self) -> Any:
+    def _engine(self) -> _Engine:
         return _load(self._model)
 
     def __enter__(self) -> Self:
@@ -100,7 +127,7 @@ class VllmOfflineReader:
             fitting.items(), self._chat(list(fitting.values()), limit), strict=True
         ):
             self.usage.add(reply)
-            results[key] = parse_reply(title, reply, attempt)
+            results[key] = parse_title_reply(title, reply, attempt)
         return results
 
     def _chat(self, titles: Sequence[str], limit: int) -> list[Reply]:
@@ -109,21 +136,28 @@ class VllmOfflineReader:
 
         if not titles:
             return []
-        asked = [[{"role": "user", "content": build_prompt(title)}] for title in titles]
-        sampling = SamplingParams(
-            temperature=0.0,
-            max_tokens=limit,
-            structured_outputs=StructuredOutputsParams(json=SCHEMA),
-        )
-        return [_reply(output) for output in self._engine.chat(asked, sampling, use_tqdm=False)]
+        messages = [title_messages(title) for title in titles]
+        sampling = [
+            SamplingParams(
+                temperature=0.0,
+                max_tokens=limit,
+                structured_outputs=StructuredOutputsParams(grammar=title_grammar(title)),
+            )
+            for title in titles
+        ]
+        return [_reply(output) for output in self._engine.chat(messages, sampling, use_tqdm=False)]
 
     def _fits(self, title: str, limit: int) -> bool:
         """Whether prompt and reply fit the context, as a server would judge."""
-        tokens = self._engine.get_tokenizer().encode(build_prompt(title))
-        return len(tokens) + limit <= CONTEXT
+        messages = title_messages(title)
+        tokenizer = self._engine.get_tokenizer()
+        tokens = sum(
+            len(tokenizer.encode(str(message["content"]))) + TURN_TOKENS for message in messages
+        )
+        return tokens + limit <= CONTEXT
 
 
-def _reply(output: Any) -> Reply:
+def _reply(output: _Output) -> Reply:
     completion = output.outputs[0]
     return Reply(
         completion.text,
@@ -133,7 +167,7 @@ def _reply(output: Any) -> Reply:
     )
 
 
-def _load(model: str) -> Any:
+def _load(model: str) -> _Engine:
     check_folder(model)
     if find_spec("vllm") is None:
         raise UserError(
@@ -146,17 +180,18 @@ def _load(model: str) -> Any:
         os.environ.setdefault(name, value)
     from vllm import LLM
 
-    options: dict[str, Any] = {}
+    options: dict[str, object] = {}
     if build == "cpu":
         options = {"enforce_eager": True, "kv_cache_memory_bytes": CPU_CACHE_BYTES}
     try:
-        return LLM(
+        engine: _Engine = LLM(
             model=model,
             max_model_len=CONTEXT,
             enable_prefix_caching=True,
             structured_outputs_config=dict(STRUCTURED),
             **options,
         )
+        return engine
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"vLLM cannot load {model} ({error}); give --llm-model a folder or a Hugging Face name."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from genfilt.common.errors import UserError
 from genfilt.common.photos import open_photo
 from genfilt.generators.llm.reply import caption_prompt_key, check_caption
-from genfilt.generators.prompts import render
+from genfilt.generators.prompts import caption_prompt
 from genfilt.generators.protocols import Caption, Failure
 
 if TYPE_CHECKING:
@@ -39,18 +39,19 @@ class InstructBlipCaptioner:
     Args:
         model: a Hugging Face name or a folder; loaded when there is a picture to describe.
         batch: pictures at once; halved, for good, when memory runs out.
+        prompt: a file with another prompt.
     """
 
-    def __init__(self, model: str, *, batch: int | None = None) -> None:
+    def __init__(self, model: str, *, batch: int | None = None, prompt: Path | None = None) -> None:
         self.name = f"instructblip:{model}"
-        self._prompt = render("image_caption")
+        self._prompt = caption_prompt(prompt)
         self.prompt_key = caption_prompt_key(self._prompt)
-        self._named, self._device = model, _device()
+        self._model, self._device = model, _device()
         self.batch = batch or BATCH[self._device]
 
     @cached_property
     def _loaded(self) -> Loaded:
-        return _load(self._named, self._prompt, self._device)
+        return _load(self._model, self._prompt, self._device)
 
     def __enter__(self) -> Self:
         return self
@@ -59,7 +60,7 @@ class InstructBlipCaptioner:
         self.close()
 
     def close(self) -> None:
-        """Let go of the weights."""
+        """Free the weights."""
         import torch
 
         self.__dict__.pop("_loaded", None)
@@ -72,7 +73,7 @@ class InstructBlipCaptioner:
         Raises UserError where there is no such model, or weights are missing from it.
         """
         keys = list(pictures)
-        _ = self._loaded  # before threads ask for it, and before a picture could get the blame
+        _ = self._loaded  # before threads ask for it, and before a picture could be blamed
         with ThreadPoolExecutor(_OPENING_THREADS) as pool:
             while keys:
                 batch, keys = keys[: self.batch], keys[self.batch :]
@@ -81,9 +82,9 @@ class InstructBlipCaptioner:
                 good = {key: p for key, p in pixels.items() if not isinstance(p, Failure)}
                 yield from ((key, p) for key, p in pixels.items() if isinstance(p, Failure))
                 texts = self._generate_within_memory(list(good.values()))
-                yield from zip(good, (self._judge(text) for text in texts), strict=True)
+                yield from zip(good, (self._checked(text) for text in texts), strict=True)
 
-    def _judge(self, text: str | Failure) -> Caption | Failure:
+    def _checked(self, text: str | Failure) -> Caption | Failure:
         return text if isinstance(text, Failure) else check_caption(self._prompt, text)
 
     def _pixels(self, path: Path) -> torch.Tensor | Failure:

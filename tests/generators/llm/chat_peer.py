@@ -12,6 +12,8 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from genfilt.generators.llm.title_request import PROBE, PROBE_ANSWER
+
 Body = dict[str, Any]
 Answer = tuple[int, Any, dict[str, str]]  # status, body, headers
 MODEL = "peer-model"
@@ -23,8 +25,8 @@ def completion(text: str, finish_reason: str = "stop") -> Answer:
 
 
 def title_of(body: Body) -> str:
-    """The title, as it stands in JSON on the prompt's last line."""
-    return json.loads(body["messages"][0]["content"].rsplit("Title: ", 1)[1])
+    """The title, as it stands in JSON at the end of the last message."""
+    return json.loads(body["messages"][-1]["content"].rsplit("Title: ", 1)[1])
 
 
 def attributes(body: Body) -> Answer:
@@ -51,6 +53,8 @@ class ChatPeer:
         self.headers: list[dict[str, str]] = []
         self.most_at_once = 0
         self.models = [MODEL]
+        self.listing: Answer | None = None  # what /models answers instead of the list
+        self.grammars = False  # whether replies are bound to grammars
         self._at_once = 0
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
@@ -105,10 +109,14 @@ class ChatPeer:
                     super().finish()
 
             def do_GET(self) -> None:
-                self._send((200, {"data": [{"id": name} for name in peer.models]}, {}))
+                models = {"data": [{"id": name} for name in peer.models]}
+                self._send(peer.listing or (200, models, {}))
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if body.get("structured_outputs") == {"grammar": PROBE}:
+                    self._send(completion(PROBE_ANSWER if peer.grammars else "Hello!"))
+                    return
                 number = peer._enter(body, dict(self.headers))
                 try:
                     answer = peer.behave(number, body)

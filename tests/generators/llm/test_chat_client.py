@@ -12,9 +12,9 @@ from PIL import Image
 
 from genfilt.common.errors import UserError
 from genfilt.extract.estimate import estimate
-from genfilt.generators.llm.reply import FIRST_LIMIT, SCHEMA, SECOND_LIMIT
-from genfilt.generators.llm.request_window import Patience, Window
+from genfilt.generators.llm.request_window import RequestWindow, RetryPolicy
 from genfilt.generators.llm.served import VllmCaptioner, VllmReader
+from genfilt.generators.llm.title_request import FIRST_LIMIT, SCHEMA, SECOND_LIMIT
 from genfilt.generators.protocols import Attributes, Caption, Failure
 from tests.generators.llm.chat_peer import (
     MODEL,
@@ -27,17 +27,13 @@ from tests.generators.llm.chat_peer import (
     title_of,
 )
 
-QUICK = Patience(attempts=10, silence=60.0, first_pause=0.005, longest_pause=0.05)
-BRIEF = Patience(attempts=1000, silence=0.5, first_pause=0.005, longest_pause=0.05)
+QUICK = RetryPolicy(attempts=10, silence=60.0, first_pause=0.005, longest_pause=0.05)
+BRIEF = RetryPolicy(attempts=1000, silence=0.5, first_pause=0.005, longest_pause=0.05)
 TITLES = {f"key{n}": f"Acme {n} jacket" for n in range(300)}
 
 
-def reader(peer: ChatPeer, *, patience: Patience = QUICK, timeout: float = 60.0) -> VllmReader:
-    return VllmReader(peer.url, patience=patience, timeout=timeout)
-
-
-def good(title: str) -> str:
-    return json.dumps({**dict.fromkeys(SCHEMA["required"]), "core_word": title.split()[-1]})
+def reader(peer: ChatPeer, *, policy: RetryPolicy = QUICK, timeout: float = 60.0) -> VllmReader:
+    return VllmReader(peer.url, policy=policy, timeout=timeout)
 
 
 def check_all_read(results: list[tuple[str, object]]) -> None:
@@ -105,7 +101,7 @@ def test_a_killed_server_ends_the_run_plainly_and_a_rerun_completes() -> None:
 
     first: list[tuple[str, Attributes | Failure]] = []
     with ChatPeer(behave) as peer:
-        read = reader(peer, patience=BRIEF)
+        read = reader(peer, policy=BRIEF)
         with pytest.raises(UserError, match=r"No answer for .* run the same command again"):
             first.extend(read.read(TITLES))
     assert 50 < len(first) < len(TITLES)
@@ -124,7 +120,7 @@ def test_a_server_that_hangs_is_given_up_with_a_plain_message() -> None:
 
     results = []
     with ChatPeer(behave) as peer:
-        read = reader(peer, patience=BRIEF, timeout=0.6)
+        read = reader(peer, policy=BRIEF, timeout=0.6)
         with pytest.raises(UserError, match="did not answer in time"):
             results.extend(read.read(TITLES))
         released.set()
@@ -211,7 +207,7 @@ def test_the_access_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_window_opens_while_that_pays_and_halves_once_for_one_trouble() -> None:
-    window = Window(size=32)
+    window = RequestWindow(size=32)
     window.trouble(0)
     window.trouble(0)
     assert window.size == 16

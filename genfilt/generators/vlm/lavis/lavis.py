@@ -12,24 +12,24 @@ import threading
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Self
 
 from genfilt.common.console import say
 from genfilt.common.errors import UserError
-from genfilt.generators.llm.reply import caption_prompt_key, check_caption
-from genfilt.generators.prompts import render
+from genfilt.generators.llm.reply import caption_prompt_key, check_caption, parse_json
+from genfilt.generators.prompts import caption_prompt
 from genfilt.generators.protocols import Caption, Failure
 from genfilt.generators.vlm.lavis.lavis_setup import lavis_folder, lavis_python
 
 MODEL = "blip2_t5:pretrain_flant5xl"
 WORKER = Path(__file__).with_name("lavis_worker.py")
 BATCH = 16
-FEWEST_DEATHS = 5  # in a row, that are the worker's fault and not a picture's
+MAX_DEATHS = 5  # in a row: then the worker is at fault and not a picture
 _LAST_LINES = 6
 
 
 class WorkerDiedError(Exception):
-    """The worker ended, fell silent or said what is not its protocol, in the middle of its work."""
+    """The worker ended, stopped answering or broke its protocol."""
 
 
 class Worker:
@@ -46,7 +46,7 @@ class Worker:
             silence: seconds that it may need for a batch.
 
         Raises:
-            UserError: it does not get ready; with its own words.
+            UserError: it does not get ready; with the last lines of its log.
         """
         self._silence = silence
         handle, name = tempfile.mkstemp(prefix="genfilt-lavis-", suffix=".log")
@@ -68,7 +68,7 @@ class Worker:
         self._reader.start()
         self._wait(startup)
 
-    def describe(self, pictures: Mapping[str, Path]) -> Iterator[tuple[str, dict[str, str]]]:
+    def describe(self, pictures: Mapping[str, Path]) -> Iterator[tuple[str, dict[str, object]]]:
         """Yield (key, message) for each picture; raises WorkerDiedError when it cannot go on."""
         request = {"pictures": {key: str(path.absolute()) for key, path in pictures.items()}}
         stdin = self._process.stdin
@@ -78,13 +78,14 @@ class Worker:
             stdin.write(json.dumps(request) + "\n")
             stdin.flush()
         except OSError as error:
-            raise WorkerDiedError(self._obituary(str(error))) from None
+            raise WorkerDiedError(self._death_report(str(error))) from None
         asked = set(pictures)
-        while "done" not in (message := self._hear(self._silence)):
-            if message.get("key") not in asked:
-                raise self._broken(f"it answered what was not asked: {message}")
-            asked.discard(message["key"])
-            yield message["key"], message
+        while "done" not in (message := self._receive(self._silence)):
+            key = message.get("key")
+            if not isinstance(key, str) or key not in asked:
+                raise self._broken(f"it answered for an unknown picture: {message}")
+            asked.discard(key)
+            yield key, message
         if asked:
             raise self._broken(f"it left {len(asked)} pictures without an answer")
 
@@ -105,7 +106,7 @@ class Worker:
 
     def _wait(self, startup: float) -> None:
         try:
-            message = self._hear(startup)
+            message = self._receive(startup)
         except WorkerDiedError as death:
             self.stop()
             raise UserError(f"The LAVIS worker did not start: {death}") from None
@@ -116,19 +117,19 @@ class Worker:
                 "--captioner-model (ARCH:TYPE, or a LAVIS configuration file)."
             )
 
-    def _hear(self, seconds: float) -> dict[str, Any]:
+    def _receive(self, seconds: float) -> dict[str, object]:
         try:
             line = self._lines.get(timeout=seconds)
         except queue.Empty:
-            raise self._broken(f"it said nothing for {seconds:.0f} s") from None
+            raise self._broken(f"no answer for {seconds:.0f} s") from None
         if line is None:
-            raise WorkerDiedError(self._obituary("it ended"))
+            raise WorkerDiedError(self._death_report("it ended"))
         try:
-            message = json.loads(line)
+            message = parse_json(line)
         except ValueError:
             message = None
         if not isinstance(message, dict):
-            raise self._broken(f"it said {line.strip()[:200]!r}")
+            raise self._broken(f"it wrote {line.strip()[:200]!r}")
         return message
 
     def _broken(self, what: str) -> WorkerDiedError:
@@ -136,12 +137,12 @@ class Worker:
         self._process.kill()
         return WorkerDiedError(what)
 
-    def _obituary(self, what: str) -> str:
+    def _death_report(self, what: str) -> str:
         with suppress(subprocess.TimeoutExpired):
             what += f" with code {self._process.wait(10)}"
-        words = self._log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
-        said = "\n".join(words) or "(nothing)"
-        return f"{what}; its last words:\n{said}"
+        lines = self._log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+        log = "\n".join(lines) or "(nothing)"
+        return f"{what}; the last lines of its log:\n{log}"
 
 
 class LavisCaptioner:
@@ -153,9 +154,10 @@ class LavisCaptioner:
         environment: the folder that `genfilt setup lavis` made, by default where it makes it.
         worker: the script that the environment's Python runs.
         silence: seconds that a batch may take.
+        prompt: a file with another prompt, for models that take instructions.
 
     Raises:
-        UserError: the environment is missing.
+        UserError: the environment or the prompt is missing.
     """
 
     def __init__(
@@ -166,11 +168,12 @@ class LavisCaptioner:
         worker: Path = WORKER,
         batch: int = BATCH,
         silence: float = 900.0,
+        prompt: Path | None = None,
     ) -> None:
         named = model or MODEL
         self.name = f"lavis:{named}"
         # BLIP-2 continues a text and has no use for instructions.
-        self._prompt = render("image_caption") if "instruct" in named else ""
+        self._prompt = caption_prompt(prompt) if "instruct" in named else ""
         self.prompt_key = caption_prompt_key(self._prompt)
         self._batch, self._silence = batch, silence
         config = Path(named)
@@ -217,17 +220,17 @@ class LavisCaptioner:
     def _try(
         self, batch: dict[str, Path]
     ) -> Generator[tuple[str, Caption | Failure], None, str | None]:
-        """Yield what the worker says, taking it out of the batch; return what it died of, if so."""
+        """Yield the worker's answers and remove them from the batch; return why it died, if so."""
         worker = self._worker = self._worker or self._start()
         try:
             for key, message in worker.describe(dict(batch)):
                 del batch[key]
                 self._deaths = 0
-                yield key, self._judge(message)
+                yield key, self._result(message)
         except WorkerDiedError as death:
             self.close()
             self._deaths += 1
-            if self._deaths >= FEWEST_DEATHS:
+            if self._deaths >= MAX_DEATHS:
                 raise UserError(
                     f"The LAVIS worker died {self._deaths} times without describing a picture: "
                     f"{death}\nWhat was described is kept; mend the cause and run the same "
@@ -236,17 +239,18 @@ class LavisCaptioner:
             return str(death)
         return None
 
-    def _judge(self, message: dict[str, str]) -> Caption | Failure:
-        if "caption" in message:
-            return check_caption(self._prompt, message["caption"])
-        return Failure(message.get("reason", "no caption"), message.get("detail", ""))
+    def _result(self, message: dict[str, object]) -> Caption | Failure:
+        caption = message.get("caption")
+        if isinstance(caption, str):
+            return check_caption(self._prompt, caption)
+        return Failure(str(message.get("reason", "no caption")), str(message.get("detail", "")))
 
     def _start(self) -> Worker:
         return Worker(self._command, folder=self._folder, startup=7200.0, silence=self._silence)
 
 
 def _read_lines(stdout: IO[str] | None, lines: queue.SimpleQueue[str | None]) -> None:
-    """Hand on what the worker says, None at the end; in a thread, for pipes know no time-outs."""
+    """Pass on the worker's lines, None at the end; in a thread, since pipes have no time-outs."""
     with suppress(ValueError, OSError):
         for line in stdout or ():
             lines.put(line)

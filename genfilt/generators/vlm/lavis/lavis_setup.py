@@ -1,4 +1,4 @@
-"""The environment of its own that LAVIS needs: its pins and ours cannot live together."""
+"""The separate environment that LAVIS needs: its pinned versions and ours exclude each other."""
 
 from __future__ import annotations
 
@@ -48,16 +48,17 @@ def setup_lavis(folder: Path | None = None, *, python: str | None = None) -> Pat
         python: a Python 3.11; by default our own where it is one, else `python3.11`.
 
     Raises:
-        UserError: there is no Python 3.11, or pip fails (with its last words).
+        UserError: there is no Python 3.11, or pip fails (with its last lines).
     """
     where = folder or lavis_folder()
     with as_file(files("genfilt.generators.vlm.lavis") / "lavis-requirements.txt") as frozen:
         stamp = file_key(frozen)
-        if (where / _STAMP).is_file() and (where / _STAMP).read_text() == stamp:
+        if _is_complete(where, stamp):
             say(f"LAVIS is set up in {where}.")
             return where
         base = python or _find_python()
         say(f"Setting up LAVIS in {where}; this takes some minutes and 2.5 GB.")
+        (where / _STAMP).unlink(missing_ok=True)  # first: a removal that is cut off leaves no stamp
         shutil.rmtree(where, ignore_errors=True)
         _run([base, "-m", "venv", str(where)])
         pip = [str(where / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps"]
@@ -67,6 +68,12 @@ def setup_lavis(folder: Path | None = None, *, python: str | None = None) -> Pat
         _run([*pip, "--no-build-isolation", "-r", str(frozen)])
     (where / _STAMP).write_text(stamp)
     return where
+
+
+def _is_complete(folder: Path, stamp: str) -> bool:
+    """Tell whether the environment was set up from the list with this key, and still has Python."""
+    file = folder / _STAMP
+    return (folder / "bin" / "python").is_file() and file.is_file() and file.read_text() == stamp
 
 
 def _find_python() -> str:
@@ -82,10 +89,10 @@ def _run(command: list[str]) -> None:
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except FileNotFoundError:
-        raise UserError(f"{command[0]} is no Python; name a Python 3.11.") from None
+        raise UserError(f"{command[0]} is not a Python interpreter; name a Python 3.11.") from None
     except subprocess.CalledProcessError as error:
-        words = "\n".join((error.stderr or error.stdout).splitlines()[-15:])
+        lines = "\n".join((error.stderr or error.stdout).splitlines()[-15:])
         raise UserError(
-            f"Setting up LAVIS failed at {' '.join(command[:5])} ...:\n{words}\n"
-            "Run the same command again when that is mended."
+            f"Setting up LAVIS failed at {' '.join(command[:5])} ...:\n{lines}\n"
+            "Run the same command again when that is corrected."
         ) from None

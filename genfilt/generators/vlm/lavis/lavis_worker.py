@@ -1,18 +1,18 @@
-"""The process that holds a LAVIS model, in an environment of its own; genfilt feeds it by pipes.
+"""The worker process of a LAVIS model, in a separate environment; genfilt writes to its pipes.
 
 Run as `python lavis_worker.py OPTIONS`, OPTIONS being a JSON object: `model`, either ARCH:TYPE of
 LAVIS's model zoo or the path of a LAVIS configuration whose `model.arch` names the class; `prompt`,
 "" for the model's own. Each line on a pipe is one JSON object.
 
     out  {"ready": "cuda"}                                once, when the model is loaded
-    out  {"fatal": "words"}                               instead, when it cannot be; then the end
+    out  {"fatal": "reason"}                              instead, when it cannot be; then the end
     in   {"pictures": {"KEY": "PATH", ...}}               a batch
     out  {"key": "KEY", "caption": "..."}                 one line for each picture, in any order,
     out  {"key": "KEY", "reason": "...", "detail": "..."}     or this where there is no caption
     out  {"done": N}                                      the batch is through
 
-The process ends when its input does. Whatever a library prints goes to standard error. Nothing of
-genfilt is imported, for it is not installed there.
+The process ends when its input does. Whatever a library prints goes to standard error. genfilt is
+not installed there: of it only common/photos.py is loaded, by its path.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any
 
-LONGEST = 60  # tokens of a caption
+MAX_TOKENS = 60  # of a caption
+PHOTOS = Path(__file__).parents[3] / "common" / "photos.py"  # genfilt is not installed here
 
-_KEPT: list[Any] = []  # operators vanish with the library object that declared them
+_KEPT: list[object] = []  # operators vanish with the library object that declared them
 
-Describe = Callable[[Sequence[Any]], list[str]]
-Prepare = Callable[[str], Any]
+Describe = Callable[[Sequence[object]], list[str]]
+Prepare = Callable[[str], object]
 
 
 def serve(lines: Iterable[str], out: IO[str], prepare: Prepare, describe: Describe) -> None:
@@ -48,7 +50,9 @@ def serve(lines: Iterable[str], out: IO[str], prepare: Prepare, describe: Descri
         _send(out, done=len(pictures))
 
 
-def _describe_within_memory(opened: dict[str, Any], describe: Describe) -> dict[str, Any]:
+def _describe_within_memory(
+    opened: dict[str, object], describe: Describe
+) -> dict[str, dict[str, str]]:
     """Return caption or reason by key, in halves where memory runs out."""
     if not opened:
         return {}
@@ -87,17 +91,18 @@ def load(model: str, prompt: str) -> tuple[str, Prepare, Describe]:
         network, processors, _ = load_model_and_preprocess(
             name=arch, model_type=kind, is_eval=True, device=device
         )
-    open_photo = _sibling("picture").open_photo
+    open_photo = _load_file(PHOTOS).open_photo
 
-    def prepare(path: str) -> Any:
+    def prepare(path: str) -> object:
         return processors["eval"](open_photo(Path(path)))  # (3, H, W)
 
-    def describe(pictures: Sequence[Any]) -> list[str]:
-        samples: dict[str, Any] = {"image": torch.stack(list(pictures)).to(device)}
+    def describe(pictures: Sequence[object]) -> list[str]:
+        tensors: Any = list(pictures)
+        samples: dict[str, object] = {"image": torch.stack(tensors).to(device)}
         if prompt:
             samples["prompt"] = prompt
         with torch.inference_mode():
-            return [str(text) for text in network.generate(samples, max_length=LONGEST)]
+            return [str(text) for text in network.generate(samples, max_length=MAX_TOKENS)]
 
     return device, prepare, describe
 
@@ -133,15 +138,14 @@ def main() -> None:
         serve(lines, out, prepare, describe)
 
 
-def _send(out: IO[str], **message: Any) -> None:
+def _send(out: IO[str], **message: object) -> None:
     out.write(json.dumps(message, ensure_ascii=False) + "\n")
     out.flush()
 
 
-def _sibling(name: str) -> Any:
-    """Load a module that stands beside this file, of a package that is not installed here."""
-    path = Path(__file__).with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(name, path)
+def _load_file(path: Path) -> ModuleType:
+    """Load one module file of genfilt, which needs nothing else of the package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} cannot be loaded")
     module = importlib.util.module_from_spec(spec)

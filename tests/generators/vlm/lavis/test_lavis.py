@@ -68,9 +68,9 @@ def test_a_worker_that_dies_once_loses_nothing(environment: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("order", "words"),
     [
-        ("die", "it ended with code 3; its last words:\na picture too many"),
-        ("hang", "it said nothing for 2 s"),
-        ("babble", "it said 'Loading weights: 100%'"),
+        ("die", "it ended with code 3; the last lines of its log:\na picture too many"),
+        ("hang", "no answer for 2 s"),
+        ("babble", "it wrote 'Loading weights: 100%'"),
         ("forget", "it left 1 pictures without an answer"),
     ],
 )
@@ -145,7 +145,7 @@ def test_the_environment_has_one_place(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_a_setup_that_fails_says_where(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no Python; name a Python 3.11"):
+    with pytest.raises(UserError, match="is not a Python interpreter; name a Python 3.11"):
         setup_lavis(tmp_path / "env", python=str(tmp_path / "none"))
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho 'no room on the disk' >&2\nexit 1\n")

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -17,6 +18,14 @@ from genfilt.generators.llm.title_request import PROBE, PROBE_ANSWER
 Body = dict[str, Any]
 Answer = tuple[int, Any, dict[str, str]]  # status, body, headers
 MODEL = "peer-model"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A body without end: the same bytes again and again, with pauses between them."""
+
+    content: bytes
+    pause: float = 0.0
 
 
 def completion(text: str, finish_reason: str = "stop") -> Answer:
@@ -131,6 +140,9 @@ class ChatPeer:
 
             def _send(self, answer: Answer) -> None:
                 status, body, headers = answer
+                if isinstance(body, Stream):
+                    self._stream(status, body)
+                    return
                 content = (body if isinstance(body, str) else json.dumps(body)).encode()
                 try:
                     self.send_response(status)
@@ -141,6 +153,16 @@ class ChatPeer:
                     self.wfile.write(content)
                 except OSError:
                     self.close_connection = True
+
+            def _stream(self, status: int, stream: Stream) -> None:
+                self.close_connection = True
+                with suppress(OSError):
+                    self.send_response(status)
+                    self.end_headers()
+                    while True:
+                        self.wfile.write(stream.content)
+                        self.wfile.flush()
+                        time.sleep(stream.pause)
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass

@@ -165,10 +165,9 @@ def _write(store: Store, captions: dict[str, str]) -> None:
     store.connection.execute(
         "UPDATE products SET image_key = image_key || product_id WHERE image_key IS NOT NULL"
     )
-    from genfilt.ingest.ingest import NUMBER_PRODUCTS, PLACE_PRODUCTS
+    from genfilt.store.numbering import number_products
 
-    store.connection.execute(NUMBER_PRODUCTS)
-    store.connection.execute(PLACE_PRODUCTS)
+    number_products(store)
     keys = store.rows("SELECT product_id, image_key FROM products WHERE image_key IS NOT NULL")
     said = {"prompt_key": "given", "generator": "given", "raw": "", "created_at": now()}
     store.insert(

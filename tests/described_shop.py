@@ -56,10 +56,9 @@ def describe(store: Store, products: Sequence[Sequence[str | None]] = PRODUCTS) 
 
 def renumber(store: Store) -> None:
     """Number the products again after their keys were changed by hand."""
-    from genfilt.ingest.ingest import NUMBER_PRODUCTS, PLACE_PRODUCTS
+    from genfilt.store.numbering import number_products
 
-    store.connection.execute(NUMBER_PRODUCTS)
-    store.connection.execute(PLACE_PRODUCTS)
+    number_products(store)
 
 
 def _said() -> dict[str, object]:

@@ -5,63 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from genfilt.common.arrays import Bools
+from genfilt.common.arrays import Rows as Numbers
 from genfilt.store.keys import normalize_query
+from genfilt.store.numbering import number_described
 from genfilt.store.store import Store
 
-TEMPLATE = "brand color material core_word model_parameters; caption"  # stored with each filter
+# Stored with each filter; a change makes the next filter join anew.
+TEMPLATE = "brand color material core_word model_parameters, each word once; caption"
 
-Numbers = npt.NDArray[np.int64]
+NO_IMAGE = -1  # in place of f_image
 
-# Brand, colour, material, core word, parameters, absent ones left out; no core word, the title.
+# Brand, colour, material, core word, parameters, absent ones left out; no core word, the title. Of
+# equal words the first stays: "leather" may be material and part of the core word.
 DESCRIBE = """
 CREATE OR REPLACE TEMP TABLE described AS
 SELECT p, title AS written,
        CASE WHEN core_word IS NULL THEN title
-               ELSE concat_ws(' ', brand, color, material, core_word, model_parameters)
-          END AS title_text,
-       caption AS image_text
+            ELSE array_to_string(list_filter(words, lambda word, place:
+                     list_position(plain, lower(rtrim(word, ','))) = place), ' ')
+       END AS title_text,
+       image_text
+FROM (SELECT *, list_transform(words, lambda word: lower(rtrim(word, ','))) AS plain FROM (
+SELECT p, title, core_word, caption AS image_text,
+       string_split(concat_ws(' ', brand, color, material, core_word, model_parameters), ' ')
+           AS words
 FROM (SELECT p, min(title_key) AS title_key, min(image_key) AS image_key, min(title) AS title
       FROM product_no JOIN products USING (product_id) GROUP BY p)
 LEFT JOIN current_attributes USING (title_key)
 LEFT JOIN current_captions USING (image_key)
+))
 """
-NUMBER = """
-INSERT INTO features
-SELECT n.f, coalesce(titles.f, min(n.f) OVER (PARTITION BY n.title_text)),
-       CASE WHEN n.image_text IS NOT NULL
-            THEN coalesce(images.f, min(n.f) OVER (PARTITION BY n.image_text)) END,
-       n.title_text, n.image_text, n.written
-FROM (
-    SELECT title_text, image_text, written, last.f + row_number() OVER (ORDER BY min(p)) AS f
-    FROM described ANTI JOIN features known
-         ON known.written = described.written AND known.title_text = described.title_text
-        AND known.image_text IS NOT DISTINCT FROM described.image_text,
-         (SELECT greatest((SELECT coalesce(max(f), -1) FROM features),
-                          (SELECT coalesce(max(joined_f), -1) FROM filters)) AS f) last
-    GROUP BY title_text, image_text, written, last.f
-) n
-LEFT JOIN (SELECT title_text, min(f_title) AS f FROM features GROUP BY 1) titles
-       ON titles.title_text = n.title_text
-LEFT JOIN (SELECT image_text, min(f_image) AS f FROM features GROUP BY 1) images
-       ON images.image_text = n.image_text
-"""
-PLACE = """
-UPDATE product_no SET f = found.f
-FROM (SELECT p, features.f FROM described JOIN features
-      ON features.written = described.written AND features.title_text = described.title_text
-     AND features.image_text IS NOT DISTINCT FROM described.image_text) found
-WHERE product_no.p = found.p AND product_no.f IS DISTINCT FROM found.f
-"""
-FORGET = (
-    "DELETE FROM features WHERE f NOT IN (SELECT f FROM product_no WHERE f IS NOT NULL) "
-    "AND f NOT IN (SELECT f_title FROM features JOIN product_no USING (f)) "
-    "AND f NOT IN (SELECT f_image FROM features JOIN product_no USING (f) "
-    "              WHERE f_image IS NOT NULL)",
-    "DELETE FROM query_keys WHERE q NOT IN (SELECT q FROM query_no)",
-)
-
 
 def number_features(store: Store) -> None:
     """Give every distinct triple of texts its f, and every product the f of its texts.
@@ -72,8 +47,8 @@ def number_features(store: Store) -> None:
     Texts and queries that nothing has any more are forgotten; their numbers are not given again.
     """
     with store.transaction():
-        for sql in (DESCRIBE, NUMBER, PLACE, *FORGET):
-            store.connection.execute(sql)
+        store.connection.execute(DESCRIBE)
+        number_described(store)
 
 
 @dataclass(frozen=True)
@@ -90,11 +65,16 @@ class Texts:
 
 @dataclass(frozen=True)
 class Features:
-    """The distinct (title text, picture text) pairs that have both."""
+    """The distinct products by their texts, in the order of f; those without a title left out."""
 
     f: Numbers  # (F,)
     f_title: Numbers  # (F,)
-    f_image: Numbers  # (F,)
+    f_image: Numbers  # (F,), NO_IMAGE without a caption
+
+    @property
+    def pictured(self) -> Bools:
+        """Products that have a caption, (F,)."""
+        return np.asarray(self.f_image != NO_IMAGE)
 
 
 def load_queries(store: Store) -> Texts:
@@ -116,12 +96,10 @@ def load_texts(store: Store, kind: str) -> Texts:
 
 
 def load_features(store: Store) -> Features:
-    """Return the pairs of texts that the rules score; without a caption there is no pair."""
+    """Return the texts that the rules score; a product without a caption has its title alone."""
     table = store.arrow(
-        "SELECT f, f_title, f_image FROM features "
-        "WHERE image_text <> '' AND title_text <> '' ORDER BY f"
+        "SELECT f, f_title, CASE WHEN image_text <> '' THEN f_image END AS f_image FROM features "
+        "WHERE title_text <> '' ORDER BY f"
     )
-    f, f_title, f_image = (
-        table[name].to_numpy().astype(np.int64) for name in ("f", "f_title", "f_image")
-    )
-    return Features(f, f_title, f_image)
+    columns = [table[name].fill_null(NO_IMAGE) for name in ("f", "f_title", "f_image")]
+    return Features(*(column.to_numpy().astype(np.int64) for column in columns))

@@ -19,6 +19,7 @@ from genfilt.features.corpus import Corpus, load_corpus
 from genfilt.features.embed import Embedder, Matrix
 from genfilt.features.texts import TEMPLATE, number_features
 from genfilt.join.threshold_join import threshold_join
+from genfilt.store.numbering import forget_candidates
 from genfilt.store.store import Store, now
 
 if TYPE_CHECKING:
@@ -30,14 +31,6 @@ IMAGE_TITLE_SIGMA = 0.9  # the paper's, for i.t under a rule whose sigma is no c
 AUTO_PRECISION = 0.95
 PAIRS_AT_A_TIME = 65_536  # bounds the vectors gathered to score survivors
 ROWS_PER_WRITE = 1 << 18
-
-# Pairs of numbers that stand for nothing any more.
-FORGET = (
-    "DELETE FROM qp_candidates WHERE q NOT IN (SELECT q FROM query_keys) "
-    "OR f NOT IN (SELECT f FROM features)",
-    "DELETE FROM it_candidates WHERE f_title NOT IN (SELECT f_title FROM features) "
-    "OR f_image NOT IN (SELECT f_image FROM features WHERE f_image IS NOT NULL)",
-)
 
 Rows = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -127,8 +120,7 @@ def filter_pairs(store: Store, settings: FilterSettings, embedder: Embedder) -> 
         # A calibrated fit reads the whole log, so it joins anew.
         since = None if scorer else _same_filter(store, settings, embedder, generators)
         since = since or _new_filter(store, settings, embedder, generators, scorer)
-        for sql in FORGET:
-            store.connection.execute(sql)
+        forget_candidates(store)
         writer = _Writer(store, since.filter_id, settings.max_pairs)
         if scorer is None:
             writer.write("qp_candidates", _query_candidates(corpus, settings.lowest, since))

@@ -19,7 +19,7 @@ from genfilt.common.statistics import auc
 from trainer.database.catalogue import Catalogue, load_catalogue
 from trainer.database.reading import open_database
 from trainer.evaluation.candidates import Benchmark, load_benchmark
-from trainer.evaluation.evaluate import encode
+from trainer.evaluation.encode import encode
 from trainer.evaluation.metrics import auc_by_group
 from trainer.training.checkpoint import latest_stage, load_model
 

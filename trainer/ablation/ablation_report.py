@@ -1,4 +1,4 @@
-"""One Markdown report of all runs that a folder holds, with its figures beside it."""
+"""Markdown report of all finished runs of a folder, with its figures in files beside it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
+from genfilt.common.atomic import write_text
 from trainer.ablation import figures, tables
-from trainer.ablation.compare import FEWEST, SAMPLES
+from trainer.ablation.compare import MIN_RUNS, SAMPLES
 from trainer.ablation.database_content import content_of
-from trainer.ablation.evidence import RunGroup, populations
-from trainer.ablation.plan import FULL, Unit
+from trainer.ablation.evidence import RunGroup, run_groups
+from trainer.ablation.models import FULL
+from trainer.ablation.plan import Unit
 from trainer.training import checkpoint
 
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "bm25s", "numpy", "duckdb")
@@ -27,17 +30,16 @@ def write_report(out: Path, path: Path, command: str | None = None) -> Path:
     Args:
         out: what `run_all` filled.
         path: the Markdown file.
-        command: what made the runs, as the report shows it; this process's arguments else.
+        command: what made the runs, as the report shows it; by default this process's arguments.
 
     Raises:
         UserError: OUT holds no finished run, or a database of one is gone.
     """
-    found = populations(out)
+    found = run_groups(out)
     lines = ["# Query-LIFE: baselines and ablations", "", *_made(out, found, command)]
-    for population in found:
-        lines += _section(population, path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines).rstrip() + "\n", "utf-8")
+    for group in found:
+        lines += _section(group, path)
+    write_text(path, "\n".join(lines).rstrip() + "\n", "--report")
     return path
 
 
@@ -54,12 +56,12 @@ def _made(out: Path, found: list[RunGroup], command: str | None) -> list[str]:
         f"{'a GPU' if torch.cuda.is_available() else 'no GPU'}.",
         "",
         "Every model is measured on the same labels and the same stored candidate lists. A run is "
-        f"one database and one seed; ± is the 95 % t interval over runs, from {FEWEST} runs on. "
+        f"one database and one seed; ± is the 95 % t interval over runs, from {MIN_RUNS} runs on. "
         f"Comparisons are paired: {SAMPLES} times all queries are drawn anew, the same for both "
         "models. A claim *holds* where the difference is above 0 with p < 0.05 over queries and "
-        "in every run, is *contradicted* where it is below 0 in the same way, and is *not shown* "
-        'else. Models marked "small, from scratch" stand in for checkpoints that were not '
-        "given; they say nothing of the checkpoints' strength.",
+        "in every run, is *contradicted* where it is below 0 in the same way, and is otherwise "
+        '*not shown*. Models marked "small, from scratch" stand in for checkpoints that were not '
+        "given; their figures do not carry over to the checkpoints.",
         "",
         "The paper's own figures were taken on another data set, which is not public, and are not "
         "repeated here; see arXiv 2311.14742.",
@@ -69,62 +71,70 @@ def _made(out: Path, found: list[RunGroup], command: str | None) -> list[str]:
 
 
 def _databases(out: Path, found: list[RunGroup]) -> list[str]:
-    rows = []
-    for population in found:
-        for unit in population.units:
-            said = content_of(unit.db)
-            minutes = sum(unit.metrics(key)["minutes"] for key in population.keys)
-            chosen = unit.metrics(FULL)["config"]
-            epochs = [_epochs(unit, stage) for stage in (1, 2, 3)]
-            losses = " with QMX" if chosen.get("cross_query") else ""
-            rows.append(
-                [
-                    unit.folder.relative_to(out),
-                    f"{chosen['preset']}{losses}, {'/'.join(epochs)}",
-                    *(said[name] for name in ("products", "queries", "clicks", "labels")),
-                    f"{said['rule']}, {said['sigma']:g}",
-                    said["query_product_corrections"],
-                    said["image_title_corrections"],
-                    f"{minutes:.1f}",
-                ]
-            )
+    rows = [_database_row(unit, out, group.keys) for group in found for unit in group.units]
     heads = ["run", "preset, epochs", "products", "queries", "clicks", "labels", "rule, sigma"]
     more = ["query-product corrections", "image-title corrections", "minutes"]
     return tables.table([*heads, *more], rows)
 
 
+def _database_row(unit: Unit, out: Path, keys: Sequence[str]) -> list[object]:
+    content, config = content_of(unit.db), unit.result(FULL).config
+    minutes = sum(unit.result(key).minutes for key in keys)
+    epochs = "/".join(_epochs(unit, stage) for stage in (1, 2, 3))
+    losses = " with QMX" if config is not None and config.cross_query else ""
+    sigma = "" if content.sigma is None else f", {content.sigma:g}"
+    return [
+        unit.folder.relative_to(out),
+        f"{config.preset if config else ''}{losses}, {epochs}",
+        content.products,
+        content.queries,
+        content.clicks,
+        content.labels,
+        f"{content.rule or 'no filter'}{sigma}",
+        content.query_product_corrections,
+        content.image_title_corrections,
+        f"{minutes:.1f}",
+    ]
+
+
 def _epochs(unit: Unit, stage: int) -> str:
     folder = checkpoint.stage_folder(unit.run(FULL), stage)
     is_there = (folder / checkpoint.CONFIG).is_file()
-    return str(checkpoint.load_config(folder).epochs) if is_there else "none"
+    return str(checkpoint.load_config(folder).epochs) if is_there else "-"
 
 
-def _section(population: RunGroup, path: Path) -> list[str]:
-    pictures = figures.draw_all(population, path.with_suffix(""))
+def _section(group: RunGroup, path: Path) -> list[str]:
+    pictures = figures.draw_all(group, path.with_suffix(""))
     shown = {
         name: f"![{name}]({os.path.relpath(place, path.parent)})"
         for name, place in pictures.items()
     }
-    candidates = population.units[0].metrics(FULL)["candidates"]
+    candidates = group.units[0].result(FULL).candidates
+    assert candidates is not None
     lines = [
-        f"## {population.name}, split {population.split}",
+        f"## {group.name}, split {group.split}",
         "",
-        f"Runs: {len(population.units)}. The first has {candidates['labels']} labels, "
-        f"{candidates['positive_labels']} of them positive, and {candidates['lists']} lists around "
-        f"a {candidates['relevant']}.",
+        f"Runs: {len(group.units)}. The first has {candidates.labels} labels, "
+        f"{candidates.positive_labels} of them positive, and {candidates.lists} lists around "
+        f"a {candidates.relevant}.",
         "",
         "### Claims",
         "",
-        *tables.claims(population),
+        *tables.claims(group),
         "### Table 2: all models",
         "",
-        *tables.all_models(population),
+        *tables.all_models(group),
+        "### Queries in seen and in held-out words",
+        "",
+        "A query is held out where one of its words stands in no train query and no train title.",
+        "",
+        *tables.by_query_words(group),
         "### Table 3: the sum of both scores, and the fused product's",
         "",
-        *tables.sum_of_scores(population),
+        *tables.sum_of_scores(group),
         "### Table 6: weight of the picture by category",
         "",
-        *tables.image_weights(population),
+        *tables.image_weights(group),
         "### Figure 4: precision and recall, averaged over runs",
         "",
         "Query-LIFE's scores:",
@@ -137,15 +147,19 @@ def _section(population: RunGroup, path: Path) -> list[str]:
         "",
     ]
     if "embedding" in shown:
-        lines += ["### Figure 5: one query's products", "", _figure_5(population), ""]
+        lines += ["### Figure 5: one query's products", "", _figure_5(group), ""]
         lines += [shown["embedding"], ""]
     lines += ["### Training", "", "Query-LIFE, averaged over runs:", "", shown["training"], ""]
-    attacked = tables.under_attack(population)
+    attacked = tables.under_attack(group)
     if attacked:
         lines += ["### Attacked catalogues", "", ATTACK, "", *attacked]
-    lines += ["### GenFilt by category", "", FOUND.format(split=population.split), ""]
-    lines += tables.corrections(population)
-    lines += ["### Table 7: what the generators said", "", *tables.generators(population)]
+    lines += ["### GenFilt by category", "", FOUND.format(split=group.split), ""]
+    lines += tables.corrections(group)
+    lines += [
+        "### Table 7: attributes and captions by the generators",
+        "",
+        *tables.generators(group),
+    ]
     return lines
 
 
@@ -159,20 +173,20 @@ FOUND = (
 )
 
 
-def _figure_5(population: RunGroup) -> str:
+def _figure_5(group: RunGroup) -> str:
     import numpy as np
 
     from trainer.ablation.runs import VECTORS
     from trainer.database.catalogue import load_catalogue
-    from trainer.database.known_pairs import open_database
+    from trainer.database.reading import open_database
 
-    unit = population.units[0]
+    unit = group.units[0]
     with np.load(unit.run(FULL) / VECTORS) as kept:
         q = int(kept["q"])
     with open_database(unit.db) as connection:
         query = load_catalogue(connection).queries[q].as_py()
     return (
         f'"{query}", the query with the most lists in {unit.folder.parent.name}. To the right is '
-        "the score. Of the products that are drawn from the catalogue nobody said whether they "
-        "are relevant; some are."
+        "the score. The products that are drawn from the catalogue have no label; some of them "
+        "are relevant."
     )

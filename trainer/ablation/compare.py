@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 
-from genfilt.common.arrays import Floats
-from genfilt.common.statistics import Roc, weighted_mean
+from genfilt.common.arrays import Floats, Integers
+from genfilt.common.statistics import (
+    LEVEL,
+    Roc,
+    percentile_interval,
+    resample_groups,
+    weighted_mean,
+)
 from trainer.ablation.scores import Scores
 from trainer.evaluation.candidates import Benchmark
-from trainer.evaluation.evaluate import score_lists
 from trainer.evaluation.metrics import recall_at
+from trainer.evaluation.scorers import score_lists
 
 SAMPLES = 1000
-LEVEL = 0.05
-SHOWN = 5e-4  # a smaller interval is none at three decimals
-FEWEST = 3  # runs that an interval over runs needs
+SIGNIFICANCE = 1 - LEVEL
+MIN_HALF_SHOWN = 5e-4  # a smaller interval is 0 at three decimals
+MIN_RUNS = 3  # a t interval of two runs is wider than any difference of interest
 
 
 @dataclass(frozen=True)
@@ -37,28 +44,28 @@ class Mean:
         if not len(found):
             return None
         half = None
-        if len(found) >= FEWEST:
+        if len(found) >= MIN_RUNS:
             spread = float(found.std(ddof=1)) / np.sqrt(len(found))
-            half = float(t.ppf(1 - LEVEL / 2, len(found) - 1)) * spread
+            half = float(t.ppf(1 - SIGNIFICANCE / 2, len(found) - 1)) * spread
         return cls(float(found.mean()), half, len(found))
 
     def __str__(self) -> str:
-        if self.half is None or self.half < SHOWN:
+        if self.half is None or self.half < MIN_HALF_SHOWN:
             return f"{self.value:.3f}"
         return f"{self.value:.3f} ± {self.half:.3f}"
 
 
 @dataclass(frozen=True)
 class JudgedRun:
-    """One model's scores of one measure on one unit, with what they are measured on.
+    """One model's scores of one measure on one unit, with the benchmark of its labels and lists.
 
-    `group` names the benchmark: units of one database draw the same queries.
+    `database` names the benchmark: for units of one database the same queries are drawn.
     """
 
     scores: Scores
     measure: str
     benchmark: Benchmark
-    group: str
+    database: str
 
     def auc(self) -> Callable[[Floats], float]:
         """Return the AUC as a function of how often each label counts (L,)."""
@@ -89,9 +96,9 @@ class Difference:
     better: int
 
     @property
-    def verdict(self) -> str:
-        """What can be said: "holds", "contradicted", or "not shown"."""
-        if self.p >= LEVEL:
+    def conclusion(self) -> str:
+        """Whether the first is better: "holds", "contradicted", or "not shown"."""
+        if self.p >= SIGNIFICANCE:
             return "not shown"
         if self.mean.value > 0 and self.better == self.mean.runs:
             return "holds"
@@ -119,37 +126,32 @@ def difference(
         if not np.isfinite(gap):
             continue
         observed.append(gap)
-        samples = _draws(groups, one.group)
+        samples = _draws(groups, one.database)
         drawn.append(np.array([above(weights) - below(weights) for weights in samples]))
     mean = Mean.of(observed)
     if mean is None:
         return None
     means = np.nanmean(np.stack(drawn), axis=0)
-    low, high = np.nanpercentile(means, [100 * LEVEL / 2, 100 * (1 - LEVEL / 2)])
+    low, high = percentile_interval(means)
     sides = (means <= 0).mean(), (means >= 0).mean()
     return Difference(
         mean=mean,
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         p=float(min(1.0, 2 * max(min(sides), 1 / SAMPLES))),
         p_runs=_paired(observed),
         better=sum(gap > 0 for gap in observed),
     )
 
 
-def _draws(groups: np.ndarray, name: str) -> Floats:
+def _draws(groups: Integers, name: str) -> Floats:
     """Return (SAMPLES, N): how often each item counts when its query is drawn anew."""
-    _, place = np.unique(groups, return_inverse=True)
-    size = int(place.max(initial=-1)) + 1
-    rng = np.random.default_rng(list(name.encode()))
-    times = rng.multinomial(size, np.full(size, 1 / size), size=SAMPLES)
-    drawn: Floats = times[:, place].astype(np.float64)
-    return drawn
+    return resample_groups(groups.astype(np.int64), SAMPLES, seed=crc32(name.encode()))
 
 
 def _paired(gaps: Sequence[float]) -> float | None:
     from scipy.stats import ttest_1samp
 
-    if len(gaps) < FEWEST or np.ptp(gaps) == 0:
+    if len(gaps) < MIN_RUNS or np.ptp(gaps) == 0:
         return None
     return float(ttest_1samp(gaps, 0.0).pvalue)

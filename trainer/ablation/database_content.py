@@ -1,43 +1,37 @@
-"""What the report reads of a database beside the benchmark: its filter, and what was generated."""
+"""Counts, filter, corrections and generated texts of a genfilt database, for a report."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from genfilt.common.errors import UserError
 from trainer.database.catalogue import load_catalogue, load_rows
-from trainer.database.known_pairs import open_database
+from trainer.database.known_pairs import count_new_corrections
+from trainer.database.reading import open_database
 
-CONTENT = """
-SELECT (SELECT count(*) FROM products) AS products,
-       (SELECT count(*) FROM queries) AS queries,
-       (SELECT count(*) FROM clicks) AS clicks,
-       (SELECT count(*) FROM labels) AS labels,
-       (SELECT count(*) FROM reviews) AS reviews,
-       (SELECT count(*) FROM query_product_corrections) AS query_product_corrections,
-       (SELECT count(*) FROM it_corrections) AS image_title_corrections,
-       (SELECT any_value(rule) FROM filters WHERE current) AS rule,
-       (SELECT any_value(sigma) FROM filters WHERE current) AS sigma,
-       (SELECT any_value(llm) FROM filters WHERE current) AS llm,
-       (SELECT any_value(captioner) FROM filters WHERE current) AS captioner
+COUNTS = """
+SELECT (SELECT count(*) FROM products), (SELECT count(*) FROM queries),
+       (SELECT count(*) FROM clicks), (SELECT count(*) FROM labels), (SELECT count(*) FROM reviews)
 """
-# Judged by labels and reviews of a split that no fit has seen; a pair is found where it passes.
+FILTER = "SELECT any_value(rule), any_value(sigma), any_value(llm), any_value(captioner) \
+FROM filters WHERE current"
+# Pairs with a label of a split that no fit has seen; one is found where it passes the filter.
 FOUND = """
 SELECT category, count(*) AS pairs,
        count(*) FILTER (WHERE positive) AS relevant,
        count(*) FILTER (WHERE found) AS found,
-       count(*) FILTER (WHERE positive AND found) AS right_ones
+       count(*) FILTER (WHERE positive AND found) AS found_relevant
 FROM (
     SELECT DISTINCT v.q, v.p, v.positive,
-           coalesce(any_value(category) OVER (PARTITION BY v.p), 'none') AS category,
+           coalesce(any_value(category) OVER (PARTITION BY v.p), 'no category') AS category,
            EXISTS (FROM qp_corrections c WHERE c.q = v.q AND c.f = n.f) AS found
     FROM verdicts v JOIN product_no n USING (p) JOIN products USING (product_id)
     WHERE v.split = ? AND v.source <> 'click'
 ) GROUP BY ROLLUP (category) ORDER BY category NULLS LAST
 """
-# A few of each category, in an order that hangs on the titles' keys alone.
-SAID = """
+# A few of each category, in an order that depends on the titles' keys alone.
+GENERATED = """
 SELECT title, concat_ws('; ', 'core word: ' || a.core_word, 'material: ' || a.material,
            'brand: ' || a.brand, 'color: ' || a.color,
            'model parameters: ' || a.model_parameters) AS attributes, caption
@@ -48,13 +42,71 @@ ORDER BY category, title_key, product_id
 """
 
 
-def content_of(db: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class DatabaseContent:
+    """A database's counts and its current filter.
+
+    Corrections are those that training can use: of train products, without a verdict.
+    """
+
+    products: int
+    queries: int
+    clicks: int
+    labels: int
+    reviews: int
+    query_product_corrections: int
+    image_title_corrections: int
+    rule: str | None
+    sigma: float | None
+    llm: str | None
+    captioner: str | None
+
+
+@dataclass(frozen=True)
+class FoundPairs:
+    """Judged pairs of a category, None for all, and how many of them genfilt corrects."""
+
+    category: str | None
+    pairs: int
+    relevant: int
+    found: int
+    found_relevant: int
+
+
+@dataclass(frozen=True)
+class GeneratedTexts:
+    """What generators made of a product's title and picture."""
+
+    title: str
+    attributes: str
+    caption: str | None
+
+
+def content_of(db: Path) -> DatabaseContent:
     """Return a database's counts and its current filter.
 
     Raises:
         UserError: it cannot be opened.
     """
-    return rows_of(db, CONTENT)[0]
+    with open_database(db) as connection:
+        (counts,) = connection.execute(COUNTS).fetchall()
+        corrections = count_new_corrections(connection)
+        (current,) = connection.execute(FILTER).fetchall()
+    products, queries, clicks, labels, reviews = counts
+    rule, sigma, llm, captioner = current
+    return DatabaseContent(
+        products=products,
+        queries=queries,
+        clicks=clicks,
+        labels=labels,
+        reviews=reviews,
+        query_product_corrections=corrections.query_product,
+        image_title_corrections=corrections.image_title,
+        rule=rule,
+        sigma=sigma,
+        llm=llm,
+        captioner=captioner,
+    )
 
 
 def stages_of(db: Path) -> tuple[int, ...]:
@@ -76,23 +128,14 @@ def stages_of(db: Path) -> tuple[int, ...]:
     return tuple(found)
 
 
-def found_by_category(db: Path, split: str) -> list[dict[str, Any]]:
-    """Return, for each category and then for all (None), how right the corrections are.
-
-    Each row has category, pairs, relevant, found, right_ones: judged pairs of the split.
-    """
-    rows = rows_of(db, FOUND, [split])
-    return [row for row in rows if row["pairs"]]
-
-
-def said_by_generators(db: Path, each: int = 2) -> list[dict[str, Any]]:
-    """Return title, attributes and caption of `each` products of every category."""
-    return rows_of(db, SAID, [each])
-
-
-def rows_of(db: Path, sql: str, values: list[Any] | None = None) -> list[dict[str, Any]]:
-    """Return an answer's rows by column name."""
+def found_by_category(db: Path, split: str) -> list[FoundPairs]:
+    """Return the judged pairs of a split by category, then of all, and which are corrected."""
     with open_database(db) as connection:
-        cursor = connection.execute(sql, values or [])
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        rows = [FoundPairs(*row) for row in connection.execute(FOUND, [split]).fetchall()]
+    return [row for row in rows if row.pairs]
+
+
+def generated_texts(db: Path, each: int = 2) -> list[GeneratedTexts]:
+    """Return title, attributes and caption of `each` products of every category."""
+    with open_database(db) as connection:
+        return [GeneratedTexts(*row) for row in connection.execute(GENERATED, [each]).fetchall()]

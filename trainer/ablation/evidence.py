@@ -1,4 +1,4 @@
-"""What finished runs of one population say, read from their folders."""
+"""Results of finished runs that are reported together, read from their folders."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from genfilt.common.arrays import Floats, Integers
 from genfilt.common.console import say
 from genfilt.common.errors import UserError
 from trainer.ablation.compare import Difference, JudgedRun, Mean, difference
-from trainer.ablation.plan import FULL, METRICS, Unit, units_in
+from trainer.ablation.models import MODELS
+from trainer.ablation.plan import Unit, units_in
+from trainer.ablation.run_result import MEASURED, RunResult
 from trainer.ablation.runs import ATTACKED
 from trainer.ablation.scores import Scores
-from trainer.database.known_pairs import open_database
+from trainer.database.reading import open_database
 from trainer.evaluation.candidates import Benchmark, load_benchmark
+from trainer.evaluation.measures import finite
+from trainer.evaluation.query_words import held_out_queries
 
 
 @dataclass(frozen=True)
@@ -30,28 +34,35 @@ class RunGroup:
 
     @cached_property
     def keys(self) -> list[str]:
-        """The models, Query-LIFE first, its ablations, then baselines."""
-        order = [FULL, "without-genfilt", "without-qma", "without-qmf"]
-        found = {path.parent.name for path in self.units[0].folder.glob(f"*/{METRICS}")}
-        rest = ["bm25", "sentence-embeddings", "bert", "clip", "blip2", "blip2-tuned"]
-        return [key for key in order + rest if key in found]
+        """The finished models, in the order of MODELS."""
+        found = {path.parent.name for path in self.units[0].folder.glob(f"*/{MEASURED}")}
+        return [model.key for model in MODELS if model.key in found]
 
     def name_of(self, key: str) -> str:
-        """Return what tables call a model."""
-        return str(self.units[0].metrics(key)["model"])
+        """Return a model's name in tables."""
+        return self.units[0].result(key).model
 
     @cached_property
     def benchmarks(self) -> dict[Path, Benchmark]:
         """Each database's benchmark."""
         return {db: read_benchmark(db, self.split) for db in {unit.db for unit in self.units}}
 
-    def metrics(self, key: str) -> list[dict[str, Any]]:
+    @cached_property
+    def held_out(self) -> dict[Path, Integers]:
+        """Each database's queries with a word that training has not seen."""
+        found = {}
+        for db in {unit.db for unit in self.units}:
+            with open_database(db) as connection:
+                found[db] = held_out_queries(connection)
+        return found
+
+    def results(self, key: str) -> list[RunResult]:
         """Return what each unit's run of a model measured."""
-        return [unit.metrics(key) for unit in self.units]
+        return [unit.result(key) for unit in self.units]
 
     def mean(self, key: str, measure: str, figure: str) -> Mean | None:
         """Return the mean over runs of "auc" or "recall@k"; None where the model lacks it."""
-        return Mean.of([one.get(measure, {}).get(figure) for one in self.metrics(key)])
+        return Mean.of([one.figure(measure, figure) for one in self.results(key)])
 
     def judged(self, key: str, measure: str) -> list[JudgedRun]:
         """Return each unit's scores of a model."""
@@ -65,6 +76,15 @@ class RunGroup:
             for unit in self.units
         ]
 
+    def auc_by_words(self, key: str, measure: str, *, held_out: bool) -> Mean | None:
+        """Return the mean AUC over the queries in seen words, or in held-out ones."""
+        found = []
+        for unit, run in zip(self.units, self.judged(key, measure), strict=True):
+            unknown = np.isin(run.benchmark.query, self.held_out[unit.db])
+            weights = (unknown if held_out else ~unknown).astype(np.float64)
+            found.append(finite(run.auc()(weights)))
+        return Mean.of(found)
+
     def gap(
         self, first: tuple[str, str], second: tuple[str, str], k: int | None = None
     ) -> Difference | None:
@@ -76,8 +96,8 @@ class RunGroup:
         return Scores.load(self.units[0].run(key)).widest
 
     def image_weights(self, key: str) -> dict[str, Mean]:
-        """Return the picture's weight in M by category."""
-        found = [one["image_weight"] for one in self.metrics(key)]
+        """Return the picture's mean weight in M by category (Table 6)."""
+        found = [one.image_weight or {} for one in self.results(key)]
         names = sorted({name for one in found for name in one})
         means = {name: Mean.of([one.get(name) for one in found]) for name in names}
         return {name: mean for name, mean in means.items() if mean is not None}
@@ -86,13 +106,13 @@ class RunGroup:
         """Return the AUC on attacked catalogues: over runs, of each run's mean over them."""
         means = []
         for unit in self.units:
-            paths = sorted((unit.run(key) / ATTACKED).glob(f"*/{METRICS}"))
-            said = [json.loads(path.read_text("utf-8")).get(measure, {}) for path in paths]
-            found = [one["auc"] for one in said if one.get("auc") is not None]
+            paths = sorted((unit.run(key) / ATTACKED).glob(f"*/{MEASURED}"))
+            aucs = [RunResult.read(path.parent).figure(measure, "auc") for path in paths]
+            found = [auc for auc in aucs if auc is not None]
             means.append(float(np.mean(found)) if found else None)
         return Mean.of(means)
 
-    def curves(self, key: str, stage: int) -> dict[str, np.ndarray]:
+    def curves(self, key: str, stage: int) -> dict[str, Floats]:
         """Return a stage's losses (B,) by name, averaged over the units that have as many."""
         logs = [self._log(unit.run(key) / f"stage{stage}" / "log.jsonl") for unit in self.units]
         shortest = min(map(len, logs), default=0)
@@ -118,16 +138,16 @@ def read_benchmark(db: Path, split: str) -> Benchmark:
         return load_benchmark(connection, db.parent / "candidates", split)
 
 
-def populations(out: Path) -> list[RunGroup]:
-    """Return what OUT holds by population, of units in which a run is finished.
+def run_groups(out: Path) -> list[RunGroup]:
+    """Return the units of OUT with a finished run, in the groups that are reported together.
 
     Raises:
         UserError: OUT holds no finished run.
     """
     found: dict[str, list[Unit]] = {}
     for unit in units_in(out):
-        if any(unit.folder.glob(f"*/{METRICS}")):
-            found.setdefault(unit.population, []).append(unit)
+        if any(unit.folder.glob(f"*/{MEASURED}")):
+            found.setdefault(unit.group, []).append(unit)
     if not found:
         raise UserError(f"{out} holds no finished run; run trainer ablate --out {out}.")
     return [
@@ -138,7 +158,7 @@ def populations(out: Path) -> list[RunGroup]:
 
 def _complete(units: list[Unit]) -> list[Unit]:
     """Return the units that have every model of the furthest one: means are over the same runs."""
-    models = [{path.parent.name for path in unit.folder.glob(f"*/{METRICS}")} for unit in units]
+    models = [{path.parent.name for path in unit.folder.glob(f"*/{MEASURED}")} for unit in units]
     furthest = max(models, key=len)
     kept = [unit for unit, has in zip(units, models, strict=True) if has >= furthest]
     for unit in units:

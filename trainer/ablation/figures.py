@@ -1,27 +1,38 @@
-"""The report's figures: precision and recall, one query's products, training curves."""
+"""Figures of an ablation report: precision over recall, one query's products, training curves."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from genfilt.common.arrays import Floats
 from trainer.ablation.evidence import RunGroup
-from trainer.ablation.plan import FULL
+from trainer.ablation.models import FULL, MODELS
 from trainer.ablation.runs import VECTORS
 from trainer.evaluation.metrics import precision_recall
-from trainer.evaluation.plots import COLORS, DASHES, save
+from trainer.evaluation.plots import COLORS, DASHES, Dashes, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 GRID = np.linspace(0, 1, 201)
 GREY = "#767676"
-# As many as colours tell apart; what else there is stands in Table 2.
-SHOWN = (FULL, "without-genfilt", "bm25", "sentence-embeddings", "bert", "clip", "blip2-tuned")
-OURS: dict[str, Any] = {"color": "#000000", "linestyle": "solid", "linewidth": 2.6, "zorder": 5}
+IN_FIGURE = {model.key for model in MODELS if model.in_figure}
+
+
+class LineStyle(TypedDict):
+    """How a line is drawn."""
+
+    color: str
+    linestyle: Dashes
+    linewidth: float
+    zorder: int
+
+
+OURS: LineStyle = {"color": "#000000", "linestyle": "solid", "linewidth": 2.6, "zorder": 5}
 KINDS = (
     (0, "drawn from the catalogue", "#BBBBBB", "o", 18),
     (-1, "labelled irrelevant", "#D55E00", "X", 60),
@@ -30,38 +41,38 @@ KINDS = (
 STAGES = {1: "stage 1: title and picture", 2: "stage 2: clicks", 3: "stage 3: labels"}
 
 
-def draw_all(population: RunGroup, folder: Path) -> dict[str, Path]:
-    """Draw a population's figures into folder; return each PNG by the figure's name."""
-    stem = folder / population.name
+def draw_all(group: RunGroup, folder: Path) -> dict[str, Path]:
+    """Draw a group's figures into folder; return each PNG by the figure's name."""
+    stem = folder / group.name
     scores = {name: (FULL, name) for name in ("Q->M", "Q->T", "Q->I", "Q->T+Q->I")}
     made = {
-        "scores": _precision_recall(population, scores, Path(f"{stem}-scores")),
-        "models": _precision_recall(population, _models(population), Path(f"{stem}-models")),
-        "training": _training(population, Path(f"{stem}-training")),
+        "scores": _precision_recall(group, scores, Path(f"{stem}-scores")),
+        "models": _precision_recall(group, _models(group), Path(f"{stem}-models")),
+        "training": _training(group, Path(f"{stem}-training")),
     }
-    if {FULL, "without-genfilt"} <= set(population.keys):
-        made["embedding"] = _embedding(population, Path(f"{stem}-embedding"))
+    if {FULL, "without-genfilt"} <= set(group.keys):
+        made["embedding"] = _embedding(group, Path(f"{stem}-embedding"))
     return made
 
 
-def _models(population: RunGroup) -> dict[str, tuple[str, str]]:
+def _models(group: RunGroup) -> dict[str, tuple[str, str]]:
     found = {}
-    for key in population.keys:
-        if key in SHOWN:
-            measure = population.widest(key)
-            name = population.name_of(key).split(" (")[0]
+    for key in group.keys:
+        if key in IN_FIGURE:
+            measure = group.widest(key)
+            name = group.name_of(key).split(" (")[0]
             found[f"{name}, {measure}"] = (key, measure)
     return found
 
 
-def mean_curve(population: RunGroup, key: str, measure: str) -> Floats:
+def mean_curve(group: RunGroup, key: str, measure: str) -> Floats:
     """Return precision (201,) at evenly spaced recalls, averaged over runs.
 
     At a recall that no threshold meets, the precision is that of the next larger one: what must
     be taken to find as much.
     """
     curves = []
-    for one in population.judged(key, measure):
+    for one in group.judged(key, measure):
         benchmark = one.benchmark
         scores = one.scores.scorers()[measure](benchmark.query, benchmark.product)
         precision, recall, _ = precision_recall(scores, benchmark.positive)
@@ -71,30 +82,35 @@ def mean_curve(population: RunGroup, key: str, measure: str) -> Floats:
     return mean
 
 
-def _precision_recall(population: RunGroup, lines: dict[str, tuple[str, str]], stem: Path) -> Path:
-    figure, axes = _figure((7.6, 4.2))
+def _precision_recall(group: RunGroup, lines: dict[str, tuple[str, str]], stem: Path) -> Path:
+    figure, (axes,) = _figure((7.6, 4.2))
     for place, (name, (key, measure)) in enumerate(lines.items()):
-        style = {"color": COLORS[place - 1], "linestyle": DASHES[place - 1], "linewidth": 2}
+        style: LineStyle = {
+            "color": COLORS[place - 1],
+            "linestyle": DASHES[place - 1],
+            "linewidth": 2,
+            "zorder": 3,
+        }
         axes.plot(
             GRID[1:],
-            mean_curve(population, key, measure)[1:],
+            mean_curve(group, key, measure)[1:],
             label=name,
             **(style if place else OURS),
         )
-    rate = np.mean([found.positive.mean() for found in population.benchmarks.values()])
+    rate = np.mean([found.positive.mean() for found in group.benchmarks.values()])
     axes.axhline(rate, color=GREY, linewidth=1, label=f"random order, {rate:.2f}")
     axes.set(xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1.02))
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
     return save(figure, stem)[1]
 
 
-def _embedding(population: RunGroup, stem: Path) -> Path:
+def _embedding(group: RunGroup, stem: Path) -> Path:
     """Draw one query's products, as seen by the model with GenFilt and by the one without.
 
     To the right is the score itself, Q.M. Upwards is the part of M that stands at right angles to
     Q, along the direction in which it varies most: no neighbourhood is invented.
     """
-    unit = population.units[0]
+    unit = group.units[0]
     figure, panels = _figure((8.8, 4.4), columns=2, shared=True)
     for axes, key, title in zip(
         panels, ("without-genfilt", FULL), ("without GenFilt", "with GenFilt"), strict=True
@@ -137,12 +153,12 @@ def project(query: Floats, products: Floats) -> tuple[Floats, Floats]:
     return along, across * (1.0 if across[np.argmax(np.abs(across))] > 0 else -1.0)
 
 
-def _training(population: RunGroup, stem: Path) -> Path:
-    stages = [stage for stage in STAGES if population.curves(FULL, stage)]
+def _training(group: RunGroup, stem: Path) -> Path:
+    stages = [stage for stage in STAGES if group.curves(FULL, stage)]
     figure, panels = _figure((3.4 * max(len(stages), 1) + 1.6, 3.4), columns=max(len(stages), 1))
     names: dict[str, int] = {}
     for axes, stage in zip(panels, stages, strict=False):
-        for name, values in population.curves(FULL, stage).items():
+        for name, values in group.curves(FULL, stage).items():
             place = names.setdefault(name, len(names))
             smooth = _smoothed(values)
             axes.plot(
@@ -178,14 +194,14 @@ def _smoothed(values: Floats) -> Floats:
 
 def _figure(
     size: tuple[float, float], columns: int = 1, *, shared: bool = False
-) -> tuple[Any, Any]:
+) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
-    panels: Any = figure.subplots(1, columns, squeeze=False, sharex=shared, sharey=shared)[0]
+    panels = list(figure.subplots(1, columns, squeeze=False, sharex=shared, sharey=shared)[0])
     for axes in panels:
         _plain(axes)
-    return figure, panels if columns > 1 else panels[0]
+    return figure, panels
 
 
 def _plain(axes: Axes) -> None:

@@ -1,4 +1,4 @@
-"""What `trainer ablate` runs: which models on which databases, with which seeds."""
+"""The plan of `trainer ablate`: models, databases, seeds, and the folders of their runs."""
 
 from __future__ import annotations
 
@@ -7,40 +7,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from genfilt.common.atomic import write_text
 from genfilt.common.errors import UsageError
+from trainer.ablation.database_content import DatabaseContent
+from trainer.ablation.models import BASELINES, VARIANTS, Checkpoints
+from trainer.ablation.run_result import MEASURED, RunResult
 from trainer.baselines.baseline import Baseline
-from trainer.baselines.blip2 import Blip2
-from trainer.baselines.clip import Clip
-from trainer.baselines.cross_encoder import CrossEncoder
-from trainer.baselines.text_baselines import Bm25, SentenceEmbeddings
 from trainer.config import Ablation, FitConfig, preset
-
-FULL = "full"
-METRICS = "measured.json"  # not metrics.json, which `trainer evaluate` writes into a run
-
-
-@dataclass(frozen=True)
-class Variant:
-    """Query-LIFE, whole or with a part left out."""
-
-    key: str
-    name: str
-    without: tuple[Ablation, ...] = ()
-
-
-VARIANTS = (
-    Variant(FULL, "Query-LIFE"),
-    Variant("without-genfilt", "without GenFilt", ("genfilt",)),
-    Variant("without-qma", "without QMA", ("qma",)),
-    Variant("without-qmf", "without QMF", ("qmf",)),
-)
 
 
 @dataclass(frozen=True)
 class AblationSettings:
-    """What decides a run beside its database and seed.
+    """The options of a run beside its database and seed.
 
     Raises:
         UsageError: an unknown preset, or not one number of epochs for each of three stages.
@@ -76,33 +55,32 @@ class AblationSettings:
         """Return the baselines by the names of their folders."""
         if not self.baselines:
             return {}
-        model = preset(self.preset, 1).model
-        return {
-            "bm25": Bm25(),
-            "sentence-embeddings": SentenceEmbeddings(),
-            "bert": CrossEncoder(model),
-            "clip": Clip(self.clip),
-            "blip2": Blip2(self.blip2),
-            "blip2-tuned": Blip2(self.blip2, tuned=True),
-        }
+        given = Checkpoints(preset(self.preset, 1).model, self.clip, self.blip2)
+        return {one.key: one.baseline(given) for one in BASELINES if one.baseline is not None}
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def keys(self) -> list[str]:
+        """The folders of the models that are run."""
+        baselines = [one.key for one in BASELINES] if self.baselines else []
+        return [one.key for one in VARIANTS] + baselines
+
+    def to_dict(self) -> dict[str, object]:
         """Return plain values, as JSON holds them."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        plain: dict[str, object] = json.loads(json.dumps(asdict(self)))
         return plain
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A database and a seed: what every model is run on once."""
+    """A database and a seed, on which every model is run once."""
 
     folder: Path  # OUT/DATABASE/seed-N
     db: Path
     seed: int
 
     @property
-    def population(self) -> str:
-        """What units are reported together: synth-1 and synth-2 are both of "synth"."""
+    def group(self) -> str:
+        """The name of the units that are reported together: "synth" of synth-1 and synth-2."""
         return re.sub(r"[-_]?\d+$", "", self.folder.parent.name) or self.folder.parent.name
 
     def run(self, key: str) -> Path:
@@ -110,13 +88,12 @@ class Unit:
         return self.folder / key
 
     def is_done(self, key: str) -> bool:
-        """Tell whether a model's run is finished."""
-        return (self.run(key) / METRICS).is_file()
+        """Return whether a model's run is finished."""
+        return (self.run(key) / MEASURED).is_file()
 
-    def metrics(self, key: str) -> dict[str, Any]:
+    def result(self, key: str) -> RunResult:
         """Return what a finished run measured."""
-        found: dict[str, Any] = json.loads((self.run(key) / METRICS).read_text("utf-8"))
-        return found
+        return RunResult.read(self.run(key))
 
 
 def units_in(out: Path) -> Iterator[Unit]:
@@ -128,7 +105,7 @@ def units_in(out: Path) -> Iterator[Unit]:
             yield Unit(folder, db, int(folder.name.removeprefix("seed-")))
 
 
-def claim(out: Path, db: Path, settings: AblationSettings, content: dict[str, Any]) -> Path:
+def claim(out: Path, db: Path, settings: AblationSettings, content: DatabaseContent) -> Path:
     """Return the database's folder under OUT, kept to one content and one kind of settings.
 
     Raises:
@@ -136,8 +113,7 @@ def claim(out: Path, db: Path, settings: AblationSettings, content: dict[str, An
     """
     folder = out / db.stem
     path = folder / "settings.json"
-    plain = json.loads(json.dumps(content, default=str))
-    wanted = {"content": plain, **settings.to_dict()}
+    wanted: dict[str, object] = {"content": asdict(content), **settings.to_dict()}
     if path.exists():
         before = json.loads(path.read_text("utf-8"))
         other = [name for name in wanted if before.get(name) != wanted[name]]
@@ -146,7 +122,6 @@ def claim(out: Path, db: Path, settings: AblationSettings, content: dict[str, An
                 f"{folder} holds runs with another {', '.join(other)}; "
                 "give another --out, or the options that those runs had."
             )
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"database": str(db.resolve()), **wanted}, indent=1)
-    path.write_text(text + "\n", "utf-8")
+    write_text(path, text + "\n")
     return folder

@@ -1,4 +1,4 @@
-"""Runs units side by side, in processes that share the cores between them."""
+"""Processes that run several units at once and share the cores between them."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def side_by_side(
                     one.result()
             except BrokenProcessPool as fault:
                 raise UserError(
-                    "A process of the runs was killed, perhaps for want of memory; run the same "
-                    "command again with fewer --jobs: what is finished stays."
+                    "A process of the runs was killed, perhaps because memory ran out; run the "
+                    "same command again with fewer --jobs: finished runs are kept."
                 ) from fault
             except Exception:
                 pool.shutdown(wait=False, cancel_futures=True)

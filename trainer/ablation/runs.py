@@ -1,42 +1,37 @@
-"""Runs what is missing of a plan: a finished run is a folder with measured.json, and stays."""
+"""Execution of an ablation's runs; a finished run, which has its measured.json, is kept."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from genfilt.common.atomic import replaced, replaced_folder
 from genfilt.common.console import say, track
 from trainer.ablation.database_content import content_of, stages_of
-from trainer.ablation.plan import FULL, METRICS, VARIANTS, AblationSettings, Unit, Variant, claim
+from trainer.ablation.models import BASELINES, FULL, VARIANTS, ComparedModel, model_of
+from trainer.ablation.plan import AblationSettings, Unit, claim
 from trainer.ablation.run_pool import side_by_side
+from trainer.ablation.run_result import MEASURED, RunResult
 from trainer.ablation.scores import Scores
 from trainer.baselines.baseline import Baseline, Material, train_rows
 from trainer.database.catalogue import Catalogue, Rows, load_catalogue
-from trainer.database.known_pairs import open_database
+from trainer.database.reading import open_database
 from trainer.evaluation.candidates import Benchmark, load_benchmark
-from trainer.evaluation.evaluate import (
-    EncodedBenchmark,
-    Scorer,
-    describe,
-    encode,
-    image_weights,
-    measure,
-)
-from trainer.losses.objective import parts_of
+from trainer.evaluation.encode import EncodedBenchmark, encode, image_weights
+from trainer.evaluation.measures import BenchmarkSize, measure
+from trainer.evaluation.scorers import Scorer
 from trainer.training import checkpoint
-from trainer.training.loop import fit
+from trainer.training.fit import fit
+from trainer.training.objective import parts_of
 
 VECTORS, ATTACKED = "vectors.npz", "attacked"
-UNTRAINED = ("bm25", "sentence-embeddings")
 
 
 def run_all(
@@ -55,8 +50,8 @@ def run_all(
         out: where runs are kept, and found again.
         settings: what all of them share.
         attacks: databases that the whole model and the untrained baselines are measured on too.
-        jobs: processes that share the cores, each with a database and a seed of its own; what they
-            have to say is in the log of that folder.
+        jobs: processes that share the cores, each with a database and a seed of its own; their
+            remarks go to the log of that folder.
 
     Returns:
         How many runs were done.
@@ -68,9 +63,11 @@ def run_all(
     units = []
     for db in databases:
         folder = claim(out, db, settings, content_of(db))
-        Bench.read(db, settings.split)  # stores the candidate lists before several ask for them
+        Bench.read(
+            db, settings.split
+        )  # stores the candidate lists before several processes read them
         units += [Unit(folder / f"seed-{seed}", db, seed) for seed in seeds]
-    before, total = _missing(units, settings), len(units) * len(_keys(settings))
+    before, total = _missing(units, settings), len(units) * len(settings.keys)
     if before < total:
         say(f"{total - before} of {total} runs are finished already.")
     run = partial(run_unit, settings=settings, attacks=attacks)
@@ -84,12 +81,8 @@ def run_all(
     return before
 
 
-def _keys(settings: AblationSettings) -> list[str]:
-    return [variant.key for variant in VARIANTS] + list(settings.compared())
-
-
 def _missing(units: Sequence[Unit], settings: AblationSettings) -> int:
-    return sum(not unit.is_done(key) for unit in units for key in _keys(settings))
+    return sum(not unit.is_done(key) for unit in units for key in settings.keys)
 
 
 def _one_by_one(run: Callable[[Unit], Iterator[None]], units: Sequence[Unit]) -> Iterator[None]:
@@ -100,7 +93,7 @@ def _one_by_one(run: Callable[[Unit], Iterator[None]], units: Sequence[Unit]) ->
 def run_unit(unit: Unit, settings: AblationSettings, attacks: Sequence[Path]) -> Iterator[None]:
     """Run what is missing of a unit, and yield after each run."""
     bench: Bench | None = None
-    for key in _keys(settings):
+    for key in settings.keys:
         if not unit.is_done(key):
             bench = bench or Bench.read(unit.db, settings.split)
             _run(unit, key, bench, settings)
@@ -111,7 +104,7 @@ def run_unit(unit: Unit, settings: AblationSettings, attacks: Sequence[Path]) ->
 
 @dataclass(frozen=True)
 class Bench:
-    """What the models of a database are trained and measured on."""
+    """A database's texts, labels, candidate lists and train rows."""
 
     db: Path
     catalogue: Catalogue
@@ -127,7 +120,7 @@ class Bench:
             return cls(db, catalogue, benchmark, train_rows(connection, catalogue))
 
     def material(self, seed: int) -> Material:
-        """Return what a baseline may read."""
+        """Return the data of a baseline."""
         return Material(self.catalogue, self.benchmark, self.train, seed)
 
 
@@ -136,22 +129,15 @@ def _run(unit: Unit, key: str, bench: Bench, settings: AblationSettings) -> None
     began = time.monotonic()
     baselines = settings.compared()
     if key in baselines:
-        metrics = _measured_baseline(baselines[key], unit, bench, unit.run(key))
+        result = _measured_baseline(baselines[key], unit, bench, unit.run(key))
     else:
-        variant = next(one for one in VARIANTS if one.key == key)
-        _train(unit, variant, settings)
-        metrics = _measured_variant(variant, unit, bench)
-    metrics["minutes"] = round((time.monotonic() - began) / 60, 2)
-    _write(unit.run(key), metrics)
+        _train(unit, model_of(key), settings)
+        result = _measured_variant(model_of(key), unit, bench)
+    minutes = round((time.monotonic() - began) / 60, 2)
+    replace(result, minutes=minutes).write(unit.run(key))
 
 
-def _write(folder: Path, metrics: dict[str, Any]) -> None:
-    part = folder / f"{METRICS}.part"
-    part.write_text(json.dumps(metrics, indent=1) + "\n", "utf-8")
-    part.replace(folder / METRICS)
-
-
-def _train(unit: Unit, variant: Variant, settings: AblationSettings) -> None:
+def _train(unit: Unit, variant: ComparedModel, settings: AblationSettings) -> None:
     run = unit.run(variant.key)
     for stage in stages_of(unit.db):
         if stage == 1 and variant.key != FULL and shares_first_stage(variant, unit.db):
@@ -161,14 +147,14 @@ def _train(unit: Unit, variant: Variant, settings: AblationSettings) -> None:
         fit(config, unit.db, run, resume=True)
 
 
-def shares_first_stage(variant: Variant, db: Path) -> bool:
-    """Tell whether a variant's stage 1 is the whole model's, step for step.
+def shares_first_stage(variant: ComparedModel, db: Path) -> bool:
+    """Return whether a variant's stage 1 equals the whole model's in every step.
 
     It is where stage 1 has the same losses (QMA has none in it, QMF has ITM) and the same mask:
     GenFilt changes stage 1's through the image-title corrections alone, if there are any.
     """
     same_losses = parts_of(1, variant.without) == parts_of(1)
-    found = content_of(db)["image_title_corrections"]
+    found = content_of(db).image_title_corrections
     return same_losses and ("genfilt" not in variant.without or not found)
 
 
@@ -176,12 +162,9 @@ def _take_first_stage(unit: Unit, run: Path) -> None:
     source, target = (checkpoint.stage_folder(place, 1) for place in (unit.run(FULL), run))
     if checkpoint.is_done(target):
         return
-    part = target.with_name(f"{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, part)
-    part.rename(target)
-    say(f"Stage 1 is that of {unit.run(FULL)}: nothing in it is left out.")
+    with replaced_folder(target) as part:
+        shutil.copytree(source, part, dirs_exist_ok=True)
+    say(f"Stage 1 is that of {unit.run(FULL)}: this model leaves nothing out in it.")
 
 
 def _encoded(run: Path, bench: Bench) -> EncodedBenchmark:
@@ -190,31 +173,30 @@ def _encoded(run: Path, bench: Bench) -> EncodedBenchmark:
     return encode(model, bench.catalogue, bench.benchmark)
 
 
-def _measured_variant(variant: Variant, unit: Unit, bench: Bench) -> dict[str, Any]:
+def _measured_variant(variant: ComparedModel, unit: Unit, bench: Bench) -> RunResult:
     run = unit.run(variant.key)
     encoded = _encoded(run, bench)
     _keep_vectors(encoded, bench.benchmark, run)
-    metrics = _measured(variant.name, encoded.scorers(), bench.benchmark, run)
-    metrics["image_weight"] = image_weights(encoded, bench.benchmark)
-    metrics["candidates"] = describe(bench.benchmark, encoded)
-    metrics["config"] = checkpoint.load_config(checkpoint.latest_stage(run)).to_dict()
-    return metrics
+    return replace(
+        _measured(variant.name, encoded.scorers(), bench.benchmark, run),
+        image_weight=image_weights(encoded, bench.benchmark),
+        candidates=BenchmarkSize.of(bench.benchmark, encoded.white),
+        config=checkpoint.load_config(checkpoint.latest_stage(run)),
+    )
 
 
-def _measured_baseline(
-    baseline: Baseline, unit: Unit, bench: Bench, folder: Path
-) -> dict[str, Any]:
+def _measured_baseline(baseline: Baseline, unit: Unit, bench: Bench, folder: Path) -> RunResult:
     scorers = baseline.scorers(bench.material(unit.seed))
     return _measured(baseline.name, scorers, bench.benchmark, folder)
 
 
 def _measured(
     name: str, scorers: dict[str, Scorer], benchmark: Benchmark, folder: Path
-) -> dict[str, Any]:
+) -> RunResult:
     scores = Scores.of(scorers, benchmark)
     scores.save(folder)
     measures = {key: measure(scorer, benchmark) for key, scorer in scores.scorers().items()}
-    return {"model": name, "split": benchmark.split, **measures}
+    return RunResult(name, benchmark.split, measures)
 
 
 def shown_query(benchmark: Benchmark) -> int:
@@ -234,28 +216,30 @@ def _keep_vectors(encoded: EncodedBenchmark, benchmark: Benchmark, run: Path) ->
     kinds[np.isin(products, listed[:, 0])] = 1
     query = encoded.query.at(np.array([q], dtype=np.int32))[0]
     fused = encoded.fused.at(products)
-    np.savez_compressed(run / VECTORS, q=q, query=query, fused=fused, kinds=kinds)
+    with replaced(run / VECTORS) as part, part.open("wb") as file:
+        np.savez_compressed(file, q=q, query=query, fused=fused, kinds=kinds)
 
 
 def _measure_under_attack(unit: Unit, settings: AblationSettings, attacks: Sequence[Path]) -> None:
     compared = settings.compared()
+    untrained = [one.key for one in BASELINES if not one.trained and one.key in compared]
     for db in attacks:
         bench: Bench | None = None
-        for key in (FULL, *(name for name in UNTRAINED if name in compared)):
+        for key in (FULL, *untrained):
             folder = unit.run(key) / ATTACKED / db.stem
-            if (folder / METRICS).is_file():
+            if (folder / MEASURED).is_file():
                 continue
             bench = bench or Bench.read(db, settings.split)
             if key == FULL:
                 scorers = _encoded(unit.run(key), bench).scorers()
-                metrics = _measured(VARIANTS[0].name, scorers, bench.benchmark, folder)
+                result = _measured(model_of(FULL).name, scorers, bench.benchmark, folder)
             else:
-                metrics = _measured_baseline(compared[key], unit, bench, folder)
-            _write(folder, metrics)
+                result = _measured_baseline(compared[key], unit, bench, folder)
+            result.write(folder)
 
 
 def _drop_early_weights(unit: Unit) -> None:
-    """Remove what nothing reads any more: weights of the stages before a run's last."""
+    """Remove the weights of the stages before a run's last, which nothing reads any more."""
     for variant in VARIANTS:
         run = unit.run(variant.key)
         last = checkpoint.latest_stage(run)

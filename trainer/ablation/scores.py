@@ -1,4 +1,4 @@
-"""The scores that a run gave to a benchmark's pairs, kept so that all else can be read off them."""
+"""The scores of a benchmark's pairs by one run, stored, so that every measure can be recomputed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from genfilt.common.arrays import Floats
-from trainer.baselines.baseline import pairs_of, tabulated
-from trainer.database.known_pairs import Integers
+from genfilt.common.arrays import Floats, Integers
+from genfilt.common.atomic import replaced
 from trainer.evaluation.candidates import Benchmark
-from trainer.evaluation.evaluate import Scorer
+from trainer.evaluation.scorers import Scorer, pairs_of, tabulated
 
 FILE = "scores.npz"
 WIDEST = ("Q->M", "Q->T+Q->I", "Q->T")  # the measure that reads the most of a product, first
@@ -33,15 +32,15 @@ class Scores:
 
     def save(self, folder: Path) -> None:
         """Keep the scores in a run's folder."""
-        folder.mkdir(parents=True, exist_ok=True)
         names = list(self.values)
-        np.savez_compressed(
-            folder / FILE,
-            query=self.query,
-            product=self.product,
-            names=np.array(names),
-            values=np.stack([self.values[name] for name in names]),
-        )
+        with replaced(folder / FILE) as part, part.open("wb") as file:
+            np.savez_compressed(
+                file,
+                query=self.query,
+                product=self.product,
+                names=np.array(names),
+                values=np.stack([self.values[name] for name in names]),
+            )
 
     @classmethod
     def load(cls, folder: Path) -> Scores:
@@ -51,7 +50,7 @@ class Scores:
             return cls(kept["query"], kept["product"], values)
 
     def scorers(self) -> dict[str, Scorer]:
-        """Return the scores as `measure` asks for them."""
+        """Return the scores as look-ups by pair, by measure."""
         return {k: tabulated(self.query, self.product, found) for k, found in self.values.items()}
 
     @property

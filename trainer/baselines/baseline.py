@@ -1,4 +1,4 @@
-"""The one interface of all baselines, and what they share."""
+"""The interface of all baselines, their data, and batches of it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from typing import Protocol
 import duckdb
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from genfilt.common.arrays import Floats
+from genfilt.common.arrays import Floats, Integers
+from genfilt.common.arrays import Rows as RowNumbers
 from genfilt.common.errors import UserError
 from trainer.database.catalogue import Catalogue, Rows, load_rows
-from trainer.database.known_pairs import Integers
 from trainer.evaluation.candidates import Benchmark
-from trainer.evaluation.evaluate import Scorer
+from trainer.evaluation.scorers import Scorer, pairs_of, tabulated
 
 SCRATCH = "small, from scratch"
 
 
 @dataclass(frozen=True)
 class Material:
-    """All that a baseline may read; it trains on `train` alone."""
+    """All that a baseline reads; it trains on `train` alone."""
 
     catalogue: Catalogue
     benchmark: Benchmark
@@ -37,34 +36,14 @@ class Material:
 
 
 class Baseline(Protocol):
-    """A model by its scores."""
+    """A model that is known by its scores."""
 
     @property
     def name(self) -> str:
-        """What tables call it, with "small, from scratch" where no weights were given."""
+        """Its name in tables, with "small, from scratch" where no weights were given."""
 
     def scorers(self, material: Material) -> dict[str, Scorer]:
         """Return scores by measure ("Q->T", "Q->I", "Q->M"), after training where it trains."""
-
-
-def pairs_of(benchmark: Benchmark) -> tuple[Integers, Integers]:
-    """Return the distinct (q, p) of a benchmark's labels and candidate lists, sorted."""
-    row, column = np.nonzero(benchmark.candidates >= 0)
-    queries = np.concatenate([benchmark.query, benchmark.candidate_query[row]])
-    products = np.concatenate([benchmark.product, benchmark.candidates[row, column]])
-    both = np.unique(np.stack([queries, products]), axis=1)
-    return both[0].astype(np.int32), both[1].astype(np.int32)
-
-
-def tabulated(queries: Integers, products: Integers, scores: Floats) -> Scorer:
-    """Return the scorer that looks scores (N,) up, of pairs (N,) sorted by query and product."""
-    width = int(products.max(initial=0)) + 1
-    key = queries.astype(np.int64) * width + products
-
-    def score(q: Integers, p: Integers) -> Floats:
-        return scores[np.searchsorted(key, q.astype(np.int64) * width + p)]
-
-    return score
 
 
 def train_rows(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> Rows:
@@ -137,7 +116,7 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def shuffled(size: int, batch: int, epochs: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def shuffled(size: int, batch: int, epochs: int, seed: int) -> Iterator[RowNumbers]:
     """Yield places (batch,) of `size` rows, each epoch in a new order."""
     for epoch in range(epochs):
         order = np.random.default_rng((seed, epoch)).permutation(size)

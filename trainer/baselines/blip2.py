@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +14,15 @@ from trainer.baselines.baseline import SCRATCH, Material, device
 from trainer.baselines.pixels import SMALL_SIDE, named_pictures, small_pictures
 from trainer.baselines.towers import TowerScores, align, refine
 from trainer.config import ModelConfig
-from trainer.evaluation.evaluate import Scorer
+from trainer.evaluation.scorers import Scorer
 from trainer.model.encoder import load_tokenizer, load_whole
+
+if TYPE_CHECKING:
+    from transformers import Blip2ForImageTextRetrieval, PreTrainedTokenizerBase
 
 LENGTH = 48
 RATE, SCRATCH_RATE = 1e-5, 1e-3
-SPREAD = 0.1  # of first weights; with the usual 0.02 so small a model sees all alike at first
+SPREAD = 0.1  # of first weights; with the usual 0.02 so small a model gives all pictures one vector
 
 
 class Blip2:
@@ -26,7 +30,7 @@ class Blip2:
 
     Args:
         model: a folder or hub name of a Blip2ForImageTextRetrieval; None for a small one, which
-            learns titles and pictures of the train products before all else.
+            is trained on titles and pictures of the train products first.
         tuned: whether it is fine-tuned on the train rows; its frozen tower stays as it is.
         epochs: passes over the train rows.
         first_epochs: passes over titles and pictures, for the small one.
@@ -47,7 +51,7 @@ class Blip2:
 
     @property
     def name(self) -> str:
-        """BLIP-2, what was done to it, and whose weights."""
+        """BLIP-2, zero-shot or fine-tuned, and the origin of its weights."""
         return f"BLIP-2 {'fine-tuned' if self.tuned else 'zero-shot'} ({self.model or SCRATCH})"
 
     def scorers(self, material: Material) -> dict[str, Scorer]:
@@ -70,7 +74,14 @@ class Blip2:
 class Blip2Towers(nn.Module):
     """A transformers Blip2ForImageTextRetrieval as unit vectors."""
 
-    def __init__(self, model: Any, tokenizer: Any, transform: Any, *, frozen: bool) -> None:
+    def __init__(
+        self,
+        model: Blip2ForImageTextRetrieval,
+        tokenizer: PreTrainedTokenizerBase,
+        transform: Callable[..., Tensor],
+        *,
+        frozen: bool,
+    ) -> None:
         super().__init__()
         self.model, self.tokenizer, self.transform = model, tokenizer, transform
         model.vision_model.requires_grad_(not frozen)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,11 @@ from trainer.baselines.baseline import SCRATCH, Material, device
 from trainer.baselines.pixels import SMALL_SIDE, named_pictures, small_pictures
 from trainer.baselines.towers import TowerScores, align
 from trainer.config import ModelConfig
-from trainer.evaluation.evaluate import Scorer
+from trainer.evaluation.scorers import Scorer
 from trainer.model.encoder import load_tokenizer, load_whole
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel, PreTrainedTokenizerBase
 
 
 class Clip:
@@ -32,7 +36,7 @@ class Clip:
 
     @property
     def name(self) -> str:
-        """CLIP, and whose weights."""
+        """CLIP, and the origin of its weights."""
         return f"CLIP zero-shot ({self.model or SCRATCH})"
 
     def scorers(self, material: Material) -> dict[str, Scorer]:
@@ -51,10 +55,15 @@ class Clip:
 class ClipTowers(nn.Module):
     """A transformers CLIP as unit vectors."""
 
-    def __init__(self, model: Any, tokenizer: Any, transform: Any) -> None:
+    def __init__(
+        self,
+        model: CLIPModel,
+        tokenizer: PreTrainedTokenizerBase,
+        transform: Callable[..., Tensor],
+    ) -> None:
         super().__init__()
         self.model, self.tokenizer, self.transform = model, tokenizer, transform
-        self.length = model.config.text_config.max_position_embeddings
+        self.length = model.text_model.embeddings.position_embedding.num_embeddings
 
     def texts(self, texts: list[str]) -> Tensor:
         """Return the vectors (N, D) of texts."""

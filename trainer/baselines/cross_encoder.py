@@ -19,7 +19,7 @@ from trainer.baselines.baseline import (
     with_negatives,
 )
 from trainer.config import ModelConfig
-from trainer.evaluation.evaluate import Scorer
+from trainer.evaluation.scorers import Scorer
 from trainer.model.encoder import load_bert, load_tokenizer
 
 BATCH, SCORED = 32, 256
@@ -42,7 +42,7 @@ class CrossEncoder:
 
     @property
     def name(self) -> str:
-        """BERT, and whose weights it began with."""
+        """BERT, and the origin of its first weights."""
         kept = f", first {self.model.bert_layers} layers" if self.model.bert_layers else ""
         return f"BERT cross encoder ({self.model.bert or SCRATCH}{kept})"
 

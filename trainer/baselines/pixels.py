@@ -1,7 +1,8 @@
-"""How baselines' pictures become pixels."""
+"""Transforms of a picture to the pixels that a baseline takes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +21,7 @@ small_pictures = ImageTransform(SMALL_SIDE)
 class NamedPictures:
     """A checkpoint's own preprocessing, as a transform of one picture."""
 
-    def __init__(self, processor: Any) -> None:
+    def __init__(self, processor: Callable[..., dict[str, list[object]]]) -> None:
         self.processor = processor
 
     def __call__(self, image: Image) -> Tensor:

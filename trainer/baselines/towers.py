@@ -1,23 +1,22 @@
-"""Two towers, text and picture, behind one interface: how they are scored and how they learn."""
+"""Scoring and training of two towers, one of texts and one of pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genfilt.common.arrays import Floats
+from genfilt.common.arrays import Floats, Integers
 from genfilt.common.console import track
 from genfilt.common.errors import UserError
-from trainer.baselines.baseline import Material, device, tabulated, with_negatives
+from trainer.baselines.baseline import Material, device, with_negatives
 from trainer.batches.reader import Batch, BatchPlan, BatchReader, loader
 from trainer.database.catalogue import Catalogue, Rows
-from trainer.database.known_pairs import Integers
-from trainer.evaluation.evaluate import Scorer
+from trainer.evaluation.scorers import Scorer, tabulated
 from trainer.losses.contrastive import image_text_contrastive
 from trainer.serving.relevance_model import picture_reader
 
@@ -25,7 +24,7 @@ BATCH, SCORED = 32, 256
 
 
 class Towers(Protocol):
-    """Unit vectors of texts (N, D), and of pictures (N, K, D): K views of each."""
+    """A module of unit vectors of texts (N, D), and of pictures (N, K, D): K views of each."""
 
     transform: Callable[..., Tensor]
 
@@ -34,6 +33,15 @@ class Towers(Protocol):
 
     def pictures(self, pixels: Tensor) -> Tensor:
         """Return the vectors (N, K, D) of pixels (N, 3, S, S)."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Return the weights."""
+
+    def train(self) -> Self:
+        """Go to training mode."""
+
+    def eval(self) -> Self:
+        """Go to evaluation mode."""
 
 
 def similarity(texts: Tensor, pictures: Tensor) -> Tensor:
@@ -49,7 +57,7 @@ def joined(query: str, title: str) -> str:
 class TowerScores:
     """Encodes a benchmark's queries, titles and pictures once, and scores its pairs."""
 
-    def __init__(self, towers: Any, material: Material) -> None:
+    def __init__(self, towers: Towers, material: Material) -> None:
         self.towers = towers.eval()
         self.material = material
         catalogue, benchmark = material.catalogue, material.benchmark
@@ -119,10 +127,10 @@ class TowerScores:
             yield torch.stack(pixels).to(device())
 
 
-def align(towers: Any, material: Material, epochs: int) -> None:
-    """Train towers from scratch to tell which title a train product's picture belongs to (eq. 1).
+def align(towers: Towers, material: Material, epochs: int) -> None:
+    """Train towers from scratch to match titles and pictures of the train products (eq. 1).
 
-    No query is seen, so that what follows is as zero-shot as the paper's checkpoints are.
+    No query is seen: the towers stay zero-shot in queries, as the paper's checkpoints are.
     """
     catalogue = material.catalogue
     products = np.unique(material.train.product)
@@ -139,7 +147,7 @@ def align(towers: Any, material: Material, epochs: int) -> None:
     _train(towers, [raw], rows, material, epochs, loss, rate=1e-3)
 
 
-def refine(towers: Any, material: Material, epochs: int, rate: float) -> None:
+def refine(towers: Towers, material: Material, epochs: int, rate: float) -> None:
     """Fine-tune towers by log loss on train rows: query with title, with picture, and joined."""
     catalogue = material.catalogue
     scale = nn.Parameter(torch.full((3,), 8.0, device=device()))
@@ -167,7 +175,7 @@ def refine(towers: Any, material: Material, epochs: int, rate: float) -> None:
 
 
 def _train(
-    towers: Any,
+    towers: Towers,
     more: list[nn.Parameter],
     rows: Rows,
     material: Material,

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
+from genfilt.common.arrays import Bools, Integers, Rows
 from genfilt.common.atomic import replaced
 from genfilt.common.errors import UsageError, UserError
-from trainer.database.known_pairs import Integers, columns
+from trainer.database.reading import columns
 
 OTHERS = 100
 SPLITS = ("train", "val", "test")
-# Train verdicts and those of the split itself; a review counts wherever its pair has a row.
+# A review decides no held-out label: reviewers have seen what genfilt found.
 LABELS = """
 SELECT DISTINCT q, p, v.positive FROM labels
 JOIN query_no USING (query_id) JOIN product_no USING (product_id)
@@ -34,7 +34,14 @@ PRODUCTS = """
 SELECT p, any_value(category) AS category, bool_or(split = '{split}') AS inside
 FROM products JOIN product_no USING (product_id) GROUP BY p ORDER BY p
 """
-KNOWN = "SELECT DISTINCT q, p FROM verdicts WHERE positive ORDER BY q, p"
+# The view has a review for train alone, since none decides a held-out label; here all count.
+KNOWN = """
+SELECT q, p FROM verdicts WHERE positive
+UNION
+SELECT q, p FROM reviews JOIN query_no USING (query_id) JOIN product_no USING (product_id)
+WHERE verdict IS NOT NULL GROUP BY q, p HAVING arg_max(verdict, "at") = 1
+ORDER BY q, p
+"""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Benchmark:
     split: str
     query: Integers  # (L,)
     product: Integers
-    positive: NDArray[np.bool_]
+    positive: Bools
     candidate_query: Integers  # (N,)
     candidates: Integers
     source: str  # what makes a pair of the lists relevant: click or label
@@ -67,10 +74,23 @@ class Benchmark:
         return np.unique(np.concatenate([self.product, listed, inside])).astype(np.int32)
 
     @property
-    def sizes(self) -> NDArray[np.int64]:
+    def sizes(self) -> Rows:
         """Candidates in each list (N,), the relevant product counted."""
-        sizes: NDArray[np.int64] = (self.candidates >= 0).sum(1, dtype=np.int64)
+        sizes: Rows = (self.candidates >= 0).sum(1, dtype=np.int64)
         return sizes
+
+    def of(self, queries: Integers) -> Benchmark:
+        """Return the labels and lists of some queries (N,)."""
+        labelled = np.isin(self.query, queries)
+        listed = np.isin(self.candidate_query, queries)
+        return replace(
+            self,
+            query=self.query[labelled],
+            product=self.product[labelled],
+            positive=self.positive[labelled],
+            candidate_query=self.candidate_query[listed],
+            candidates=self.candidates[listed],
+        )
 
 
 def load_benchmark(
@@ -189,5 +209,5 @@ def _sample(rng: np.random.Generator, pool: Integers, banned: set[int], count: i
     return list(chosen)[:count]
 
 
-def _integers(values: Any) -> Integers:
+def _integers(values: ArrayLike) -> Integers:
     return np.ascontiguousarray(values, dtype=np.int32)

@@ -1,23 +1,22 @@
 """Measures of a ranking, in plain NumPy: AUC, Recall@k, precision and recall, and intervals.
 
-Equal scores count as what random order would give on average, so a model that answers one number
-for everything scores 0.5 in AUC and chance in Recall@k.
+Equal scores count as what random order would give on average, so a model that gives one number
+to everything scores 0.5 in AUC and chance in Recall@k.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from genfilt.common.arrays import Bools, Floats
+from genfilt.common.arrays import Bools, Floats, Rows
 from genfilt.common.statistics import auc
 
 
-def auc_by_group(scores: Floats, positive: Bools, groups: NDArray[np.int64]) -> Floats:
+def auc_by_group(scores: Floats, positive: Bools, groups: Rows) -> Floats:
     """Return (N,) the AUC of each item's own group (query), nan where it lacks a class.
 
-    Their mean is the group AUC: it asks whether each query's products are in order, where the AUC
-    over all pairs also asks that scores mean the same for every query.
+    Their mean is the group AUC. It depends on the order of products within each query alone; the
+    AUC over all pairs also depends on whether scores are comparable between queries.
     """
     values = np.full(len(scores), np.nan)
     order = np.argsort(groups, kind="stable")
@@ -38,7 +37,7 @@ def recall_at(scores: Floats, k: int) -> Floats:
     return chance
 
 
-def random_recall(sizes: NDArray[np.int64], k: int) -> float:
+def random_recall(sizes: Rows, k: int) -> float:
     """Return the mean Recall@k of a random order over candidate lists of sizes (N,)."""
     return float(np.minimum(k / sizes, 1.0).mean()) if len(sizes) else float("nan")
 
@@ -58,7 +57,7 @@ def precision_recall(scores: Floats, positive: Bools) -> tuple[Floats, Floats, F
 def image_weight(image: Floats, title: Floats) -> Floats:
     """Return (N,) the share of the picture in M: max(s(M,I), 0) over both sides' sum (Table 6).
 
-    Where neither side has a positive part no share is defined, and the answer is nan.
+    The share is undefined where neither side has a positive part, and the value is nan.
     """
     picture, text = np.maximum(image, 0), np.maximum(title, 0)
     total = picture + text

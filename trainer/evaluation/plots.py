@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genfilt.common.arrays import Floats
+from genfilt.common.atomic import replaced
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Told apart by eyes of every kind: orange, sky blue, green, vermilion, blue, purple, black.
+Dashes = str | tuple[int, tuple[float, ...]]
+# Okabe and Ito, distinct also for colour-blind readers, in the order: orange, sky blue, green,
+# vermilion, blue, purple, black.
 COLORS = ("#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#000000")
-DASHES: tuple[Any, ...] = (
+DASHES: tuple[Dashes, ...] = (
     (0, (1, 1.2)),
     (0, (5, 1.5)),
     (0, (5, 1.5, 1, 1.5)),
@@ -48,7 +52,7 @@ def save_precision_recall(
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1.01),
-        ncols=len(curves) + 1,
+        ncols=min(len(curves) + 1, 4),
         frameon=False,
         borderaxespad=0,
         columnspacing=1.2,
@@ -57,7 +61,7 @@ def save_precision_recall(
     return save(figure, stem)
 
 
-def _axes(size: tuple[float, float]) -> tuple[Figure, Any]:
+def _axes(size: tuple[float, float]) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
@@ -70,12 +74,17 @@ def _axes(size: tuple[float, float]) -> tuple[Figure, Any]:
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write a figure to stem.svg and stem.png; equal figures give equal files."""
+    """Write a figure to stem.svg and stem.png; equal figures give equal files.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
     import matplotlib as mpl
 
-    stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("svg", "png")]
     with mpl.rc_context({"svg.hashsalt": "genfilt", "svg.fonttype": "none"}):
-        figure.savefig(paths[0], metadata={"Date": None})
-        figure.savefig(paths[1], dpi=160)
+        with replaced(paths[0]) as part:
+            figure.savefig(part, format="svg", metadata={"Date": None})
+        with replaced(paths[1]) as part:
+            figure.savefig(part, format="png", dpi=160)
     return paths

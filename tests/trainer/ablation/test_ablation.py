@@ -26,22 +26,26 @@ from trainer.ablation.compare import JudgedRun, Mean, difference
 from trainer.ablation.database_content import (
     content_of,
     found_by_category,
-    said_by_generators,
+    generated_texts,
     stages_of,
 )
-from trainer.ablation.evidence import populations, read_benchmark
-from trainer.ablation.plan import FULL, METRICS, VARIANTS, AblationSettings, Unit, units_in
+from trainer.ablation.evidence import read_benchmark, run_groups
+from trainer.ablation.models import BASELINES, FULL, MODELS, VARIANTS
+from trainer.ablation.plan import AblationSettings, Unit, units_in
 from trainer.ablation.run_pool import side_by_side
+from trainer.ablation.run_result import MEASURED, SCORES, RunResult
 from trainer.ablation.runs import run_all, shares_first_stage, shown_query
 from trainer.ablation.scores import Scores
-from trainer.baselines.baseline import pairs_of
 from trainer.evaluation.candidates import Benchmark
-from trainer.evaluation.evaluate import encode, evaluate
+from trainer.evaluation.encode import encode
+from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.metrics import precision_recall
+from trainer.evaluation.scorers import pairs_of
 from trainer.training.checkpoint import WEIGHTS, load_model
-from trainer.training.loop import fit
+from trainer.training.fit import fit
 
 QUICK = AblationSettings(preset="tiny", epochs=(1, 1, 1), baselines=False)
+UNTRAINED = {"BM25": "bm25", "untrained all-MiniLM-L6-v2": "sentence-embeddings"}
 KEYS = [variant.key for variant in VARIANTS]
 
 
@@ -63,7 +67,7 @@ def stamps(out: Path) -> dict[Path, int]:
 
 
 def measures(out: Path, key: str) -> dict[str, object]:
-    found = json.loads((out / "shop" / "seed-0" / key / METRICS).read_text())
+    found = json.loads((out / "shop" / "seed-0" / key / MEASURED).read_text())
     return {name: value for name, value in found.items() if name != "minutes"}
 
 
@@ -83,7 +87,7 @@ def test_what_was_cut_off_is_made_as_it_would_have_been(
     out, db = done
     run_all([db], [0], tmp_path, QUICK)
     again = tmp_path / "shop" / "seed-0" / "without-qma"
-    (again / METRICS).unlink()
+    (again / MEASURED).unlink()
     shutil.rmtree(again / "stage3")
     shutil.rmtree(again / "stage2")
     shutil.rmtree(again / "stage1")
@@ -106,7 +110,7 @@ def test_side_by_side_gives_what_one_after_the_other_does(
     assert "stage 3" in (tmp_path / "shop" / "seed-1" / "log.txt").read_text("utf-8")
 
 
-def test_a_fault_beside_others_is_told(done: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_fault_beside_others_is_reported(done: tuple[Path, Path], tmp_path: Path) -> None:
     _, db = done
     none = tmp_path / "none.duckdb"
     with pytest.raises(UserError, match="none.duckdb"):
@@ -119,7 +123,7 @@ def killed(unit: Unit) -> Iterator[None]:
     yield
 
 
-def test_a_killed_process_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_killed_process_is_reported_in_a_sentence(tmp_path: Path) -> None:
     unit = Unit(tmp_path / "shop" / "seed-0", tmp_path / "shop.duckdb", 0)
     with pytest.raises(UserError, match="fewer --jobs"):
         list(side_by_side(killed, [unit], 2))
@@ -138,9 +142,13 @@ def test_other_settings_are_refused(done: tuple[Path, Path]) -> None:
 def test_models_are_measured_as_by_evaluate(done: tuple[Path, Path], tmp_path: Path) -> None:
     out, db = done
     shutil.copytree(out / "shop" / "seed-0" / FULL, tmp_path / "run")
-    expected = evaluate(tmp_path / "run", db)
+    expected = evaluate(tmp_path / "run", db).to_dict()
     found = measures(out, FULL)
-    assert all(found[name] == expected[name] for name in expected)
+    assert set(found) == {*SCORES, "model", "split", "image_weight", "candidates", "config"}
+    assert all(found[name] == expected[name] for name in found if name != "model")
+    for key in ("bm25", "sentence-embeddings"):
+        (untrained,) = (row for row in UNTRAINED if UNTRAINED[row] == key)
+        assert measures(out, key)["Q->T"] == expected["untrained"][untrained]  # type: ignore[index]
 
 
 def test_stage_1_is_shared_where_nothing_in_it_is_left_out(tmp_path: Path) -> None:
@@ -148,8 +156,11 @@ def test_stage_1_is_shared_where_nothing_in_it_is_left_out(tmp_path: Path) -> No
     with_match = tmp_path / "match.duckdb"
     with Shop(with_match) as shop:
         picture = draw(tmp_path / "a.jpg", "red", "ring")
+        other = draw(tmp_path / "b.jpg", "red", "bar")
         shop.product("a", "ring", picture, texts=("ring", "a ring"))
-        shop.match(0, 0)
+        shop.product("b", "bar", other, texts=("bar", "a bar"))
+        shop.match(0, 0)  # a product's own title is positive without it
+        shop.match(0, 1)
     by_key = {variant.key: variant for variant in VARIANTS}
     for key, plain, matched in (
         ("without-qma", True, True),
@@ -186,7 +197,7 @@ def test_stages_are_those_with_rows(tmp_path: Path) -> None:
     assert stages_of(tmp_path / "clicks.duckdb") == (1, 2)
 
 
-def test_databases_that_differ_in_a_number_are_one_population() -> None:
+def test_databases_that_differ_in_a_number_are_one_group() -> None:
     names = {
         "synth-1": "synth",
         "synth_12": "synth",
@@ -195,7 +206,7 @@ def test_databases_that_differ_in_a_number_are_one_population() -> None:
         "v2-shop": "v2-shop",
     }
     for name, expected in names.items():
-        assert Unit(Path("out") / name / "seed-0", Path("x"), 0).population == expected
+        assert Unit(Path("out") / name / "seed-0", Path("x"), 0).group == expected
 
 
 def test_a_mean_has_a_t_interval_from_three_runs_on() -> None:
@@ -248,12 +259,12 @@ def test_comparisons_are_paired() -> None:
     poor = [judged(benchmark, one) for one in noise]
     same = difference(good, good)
     assert same is not None
-    assert (same.mean.value, same.p, same.verdict) == (0.0, 1.0, "not shown")
+    assert (same.mean.value, same.p, same.conclusion) == (0.0, 1.0, "not shown")
     found, turned = difference(good, poor), difference(poor, good)
     assert found is not None
     assert turned is not None
-    assert found.verdict == "holds"
-    assert turned.verdict == "contradicted"
+    assert found.conclusion == "holds"
+    assert turned.conclusion == "contradicted"
     assert found.low < found.mean.value < found.high
     assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
     assert found.better == 3
@@ -315,18 +326,20 @@ def test_corrections_by_category_are_those_of_a_loop(tmp_path: Path) -> None:
                         marks = (1, positive, found, positive and found)
                         for place, mark in enumerate(marks):
                             row[place] += mark
-    names = ("pairs", "relevant", "found", "right_ones")
-    rows = {row["category"]: [row[n] for n in names] for row in found_by_category(path, "val")}
+    rows = {
+        row.category: [row.pairs, row.relevant, row.found, row.found_relevant]
+        for row in found_by_category(path, "val")
+    }
     assert rows == expected
     assert list(rows)[-1] is None
 
 
 def test_precision_and_recall_are_averaged_over_runs(done: tuple[Path, Path]) -> None:
-    (population,) = populations(done[0])
-    (one,) = population.judged(FULL, "Q->M")
+    (group,) = run_groups(done[0])
+    (one,) = group.judged(FULL, "Q->M")
     scores = one.scores.scorers()["Q->M"](one.benchmark.query, one.benchmark.product)
     precision, recall, _ = precision_recall(scores, one.benchmark.positive)
-    found = figures.mean_curve(population, FULL, "Q->M")
+    found = figures.mean_curve(group, FULL, "Q->M")
     for at, level in enumerate(figures.GRID):
         assert found[at] == precision[np.flatnonzero(recall >= level - 1e-12)[0]]
 
@@ -383,22 +396,22 @@ def test_an_attack_is_averaged_over_catalogues_before_runs(
     shutil.copytree(done[0], tmp_path / "out")
     folder = tmp_path / "out" / "shop" / "seed-0" / FULL / runs.ATTACKED
     shutil.copytree(folder / "hard", folder / "harder")
-    said = json.loads((folder / "hard" / METRICS).read_text())
+    said = json.loads((folder / "hard" / MEASURED).read_text())
     expected = said["Q->M"]["auc"] - 0.1
     said["Q->M"]["auc"] -= 0.2
-    (folder / "harder" / METRICS).write_text(json.dumps(said))
-    (population,) = populations(tmp_path / "out")
-    found = population.attacked(FULL, "Q->M")
+    (folder / "harder" / MEASURED).write_text(json.dumps(said))
+    (group,) = run_groups(tmp_path / "out")
+    found = group.attacked(FULL, "Q->M")
     assert found is not None
     assert (found.value, found.runs) == (pytest.approx(expected), 1)
-    assert population.attacked("clip", "Q->T") is None
+    assert group.attacked("clip", "Q->T") is None
 
 
 def test_small_stand_ins_are_named_in_every_table(done: tuple[Path, Path]) -> None:
     from trainer.ablation.tables import all_models
 
-    (population,) = populations(done[0])
-    lines = [line for line in all_models(population) if re.match(r"\| (CLIP|BLIP-2|BERT)", line)]
+    (group,) = run_groups(done[0])
+    lines = [line for line in all_models(group) if re.match(r"\| (CLIP|BLIP-2|BERT)", line)]
     assert len(lines) == 9  # BERT in one, CLIP in two, BLIP-2 and its tuned self in three
     assert all("small, from scratch" in line for line in lines)
 
@@ -406,10 +419,10 @@ def test_small_stand_ins_are_named_in_every_table(done: tuple[Path, Path]) -> No
 def test_units_are_found_again(done: tuple[Path, Path]) -> None:
     out, db = done
     (unit,) = units_in(out)
-    assert (unit.db, unit.seed, unit.population) == (db.resolve(), 0, "shop")
-    assert content_of(db)["labels"] > 0
-    assert content_of(db)["query_product_corrections"] == 0  # the labels know all 12
-    assert {row["title"] for row in said_by_generators(db)} <= {
+    assert (unit.db, unit.seed, unit.group) == (db.resolve(), 0, "shop")
+    assert content_of(db).labels > 0
+    assert content_of(db).query_product_corrections == 0  # the labels know all 12
+    assert {row.title for row in generated_texts(db)} <= {
         f"{shape} model {n}" for shape in ("ring", "bar", "cross") for n in range(3)
     }
 
@@ -419,15 +432,15 @@ def test_an_unfinished_unit_is_left_out(
 ) -> None:
     shutil.copytree(done[0], tmp_path / "out")
     shutil.copytree(done[0] / "shop" / "seed-0", tmp_path / "out" / "shop" / "seed-1")
-    (tmp_path / "out" / "shop" / "seed-1" / "clip" / METRICS).unlink()
-    (population,) = populations(tmp_path / "out")
-    assert [unit.seed for unit in population.units] == [0]
+    (tmp_path / "out" / "shop" / "seed-1" / "clip" / MEASURED).unlink()
+    (group,) = run_groups(tmp_path / "out")
+    assert [unit.seed for unit in group.units] == [0]
     assert "seed-1 is not finished" in capsys.readouterr().err
 
 
 def test_an_empty_folder_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no finished run"):
-        populations(tmp_path)
+        run_groups(tmp_path)
 
 
 def test_the_command_writes_a_report(
@@ -442,3 +455,33 @@ def test_the_command_writes_a_report(
     assert "runs: 4 of 4" in captured.err
     assert (tmp_path / "out" / "report.md").read_text("utf-8").count("### ") >= 7
     assert command(monkeypatch, *words, "--epochs", 3) == 2
+
+
+def test_counts_are_of_corrections_that_training_can_use(tmp_path: Path) -> None:
+    with Shop(tmp_path / "shop.duckdb") as shop:
+        q = shop.query("q", "ring")
+        for name, split in (("a", "train"), ("b", "train"), ("c", "val"), ("d", "train")):
+            shop.product(name, f"ring {name}", split=split, texts=(f"ring {name}", None))
+        shop.click("q", "a")
+        shop.label("q", "d", 0, "val")
+        for name in "abcd":
+            shop.correct(q, shop.feature(f"ring {name}", None))
+    # a is known, c is no train product, d has a held-out label: b alone is new to training.
+    assert content_of(tmp_path / "shop.duckdb").query_product_corrections == 1
+
+
+def test_the_models_stand_once(done: tuple[Path, Path]) -> None:
+    (group,) = run_groups(done[0])
+    assert group.keys == [model.key for model in MODELS]
+    assert list(AblationSettings().compared()) == [model.key for model in BASELINES]
+    for key in group.keys:
+        result = group.units[0].result(key)
+        assert RunResult.read(group.units[0].run(key)) == result
+        assert (result.config is None) == (key not in KEYS)
+
+
+def test_seen_and_held_out_words_make_up_all_labels(done: tuple[Path, Path]) -> None:
+    (group,) = run_groups(done[0])
+    seen = group.auc_by_words(FULL, "Q->M", held_out=False)
+    assert seen == group.mean(FULL, "Q->M", "auc")  # no query of the shop has an unseen word
+    assert group.auc_by_words(FULL, "Q->M", held_out=True) is None

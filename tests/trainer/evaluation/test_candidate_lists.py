@@ -7,7 +7,7 @@ import pytest
 
 from genfilt.common.errors import UsageError, UserError
 from tests.trainer.shop import Shop
-from trainer.database.known_pairs import open_database
+from trainer.database.reading import open_database
 from trainer.evaluation.candidates import OTHERS, Benchmark, CandidateLists, load_benchmark
 
 
@@ -102,6 +102,8 @@ def shop(tmp_path: Path) -> Path:
         shop.label("q", "p3", 0, "val")
         shop.label("r", "p4", 0, "val")
         shop.review("r", "p4", 1)
+        shop.review("q", "p5", 1)
+        shop.review("q", "p11", 0)
         shop.correct(q, shop.feature("title 8", "picture 8"))
         shop.correct(other, shop.feature("title 9", "picture 9"))
     return path
@@ -112,12 +114,12 @@ def benchmark(path: Path, split: str = "val") -> Benchmark:
         return load_benchmark(connection, path.parent / "candidates", split)
 
 
-def test_labels_of_the_split_as_reviews_correct_them(shop: Path) -> None:
+def test_labels_of_the_split_which_no_review_overrides(shop: Path) -> None:
     found = benchmark(shop)
     labels = set(
         zip(found.query.tolist(), found.product.tolist(), found.positive.tolist(), strict=True)
     )
-    assert labels == {(0, 1, False), (0, 2, True), (0, 3, False), (1, 4, True)}
+    assert labels == {(0, 1, False), (0, 2, True), (0, 3, False), (1, 4, False)}
 
 
 def test_a_candidate_is_left_out_for_a_click_label_or_review_but_never_for_genfilt(
@@ -129,10 +131,10 @@ def test_a_candidate_is_left_out_for_a_click_label_or_review_but_never_for_genfi
     (row,) = found.candidates.tolist()
     assert row[0] == 0
     listed = {p for p in row if p >= 0}
-    assert {2, 7}.isdisjoint(listed)
+    assert {2, 5, 7}.isdisjoint(listed)
     assert {8, 9} <= listed
-    assert listed == {0, 1, 3, 4, 5, 6, 8, 9, 10, 11}
-    assert found.sizes.tolist() == [10]
+    assert listed == {0, 1, 3, 4, 6, 8, 9, 10, 11}
+    assert found.sizes.tolist() == [9]
 
 
 def test_categories_are_those_of_the_splits_products(shop: Path) -> None:

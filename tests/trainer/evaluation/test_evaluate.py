@@ -1,32 +1,37 @@
 """Evaluation on a hand-made shop: the numbers against naive loops, the files that it writes."""
 
+import errno
 import json
+import re
 import shutil
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from genfilt.common.errors import UserError
 from tests.trainer.shop import Shop, draw, toy_shop
 from trainer.config import preset
 from trainer.database.catalogue import load_catalogue
-from trainer.database.known_pairs import open_database
+from trainer.database.reading import open_database
 from trainer.evaluation.candidates import Benchmark, load_benchmark
-from trainer.evaluation.evaluate import (
-    EncodedBenchmark,
-    Vectors,
-    encode,
-    evaluate,
-    image_weights,
-    markdown,
-    measure,
-)
+from trainer.evaluation.comparison import gaps, summary
+from trainer.evaluation.encode import EncodedBenchmark, encode, image_weights
+from trainer.evaluation.evaluate import evaluate
+from trainer.evaluation.legend import ABBREVIATIONS, legend
+from trainer.evaluation.measures import ScoreMetrics, measure
+from trainer.evaluation.query_words import held_out_queries
+from trainer.evaluation.report import markdown
+from trainer.evaluation.scorers import NumberedVectors
 from trainer.model.query_life import QueryLife
-from trainer.training.checkpoint import save_stage
+from trainer.training.checkpoint import load_model, save_stage
 
 ROWS = ("Q->T", "Q->I", "Q->T+Q->I", "Q->M")
 
@@ -43,16 +48,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "run", toy_shop(folder / "shop")
 
 
-def unit(rng: np.random.Generator, size: int) -> Vectors:
+def unit(rng: np.random.Generator, size: int) -> NumberedVectors:
     values = rng.normal(size=(size, 6)).astype(np.float32)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
-    return Vectors(np.arange(size, dtype=np.int32) * 3, values)
+    return NumberedVectors(np.arange(size, dtype=np.int32) * 3, values)
 
 
 @pytest.fixture
 def encoded() -> EncodedBenchmark:
     rng = np.random.default_rng(0)
-    return EncodedBenchmark(unit(rng, 9), unit(rng, 40), unit(rng, 40), unit(rng, 40), unread=0)
+    return EncodedBenchmark(unit(rng, 9), unit(rng, 40), unit(rng, 40), unit(rng, 40), 0, {})
 
 
 @pytest.fixture
@@ -81,13 +86,13 @@ def test_measures_are_those_of_naive_loops(encoded: EncodedBenchmark, small: Ben
             "Q->M": [encoded.fused],
         }[name]
 
-        def naive(q: int, p: int, sides: list[Vectors] = sides) -> float:
+        def naive(q: int, p: int, sides: list[NumberedVectors] = sides) -> float:
             query = encoded.query.values[q // 3].astype(float)
             return sum(float(query @ side.values[p // 3].astype(float)) for side in sides)
 
         pairs = zip(small.query.tolist(), small.product.tolist(), strict=True)
         scores = [naive(q, p) for q, p in pairs]
-        found = measure(scorer, small)
+        found = measure(scorer, small).to_dict()
         assert found["auc"] == pytest.approx(roc_auc_score(small.positive, scores))
         assert found["auc_ci"][0] < found["auc"] < found["auc_ci"][1]
         both = [
@@ -112,13 +117,23 @@ def test_a_split_without_lists_or_labels_says_none(
     scorer = encoded.scorers()["Q->M"]
     none = np.empty(0, np.int32)
     unlabelled = replace(small, query=none, product=none, positive=np.empty(0, bool))
-    assert measure(scorer, unlabelled)["auc"] is None
-    assert measure(scorer, unlabelled)["auc_ci"] == [None, None]
-    assert measure(scorer, unlabelled)["gauc"] is None
-    assert measure(scorer, unlabelled)["recall@5"] is not None
+    bare = measure(scorer, unlabelled).to_dict()
+    assert bare["auc"] is None
+    assert bare["auc_ci"] == [None, None]
+    assert bare["gauc"] is None
+    assert bare["recall@5"] is not None
     unlisted = replace(small, candidate_query=none, candidates=np.empty((0, 101), np.int32))
-    assert measure(scorer, unlisted)["recall@5"] is None
-    assert measure(scorer, unlisted)["auc"] is not None
+    assert measure(scorer, unlisted).recall[5].value is None
+    assert measure(scorer, unlisted).auc.value is not None
+
+
+def test_measures_survive_json(encoded: EncodedBenchmark, small: Benchmark) -> None:
+    found = measure(encoded.scorers()["Q->M"], small)
+    plain = json.loads(json.dumps(found.to_dict()))
+    assert ScoreMetrics.from_dict(plain) == found
+    assert found.figure("recall@10") == plain["recall@10"]
+    with pytest.raises(ValueError, match="an interval must be two numbers"):
+        ScoreMetrics.from_dict(plain | {"auc_ci": None})
 
 
 def test_image_weights_by_category(encoded: EncodedBenchmark, small: Benchmark) -> None:
@@ -136,9 +151,11 @@ def test_image_weights_by_category(encoded: EncodedBenchmark, small: Benchmark) 
 
 def test_evaluate_takes_the_highest_stage_and_writes_its_files(run: tuple[Path, Path]) -> None:
     out, db = run
-    metrics = evaluate(out, db)
+    measured = evaluate(out, db)
+    metrics: dict[str, Any] = measured.to_dict()
     assert json.loads((out / "metrics.json").read_text()) == metrics
-    assert set(metrics) == {*ROWS, "image_weight", "candidates", "split", "config"}
+    more = {"untrained", "query_words", "unreadable_pictures", "summary"}
+    assert set(metrics) == {*ROWS, "image_weight", "candidates", "split", "config", *more}
     assert metrics["config"]["stage"] == 2
     assert metrics["split"] == "val"
     assert set(metrics["image_weight"]) == {"ring", "bar", "cross"}
@@ -151,7 +168,7 @@ def test_evaluate_takes_the_highest_stage_and_writes_its_files(run: tuple[Path, 
     assert metrics["Q->T"]["auc"] == 0.5  # the labels' titles differ in nothing
     for kind in ("svg", "png"):
         assert (out / f"precision_recall.{kind}").stat().st_size > 5000
-    assert (out / "metrics.md").read_text() == markdown(metrics)
+    assert (out / "metrics.md").read_text() == markdown(measured)
 
 
 def test_evaluation_repeats_to_the_bit(run: tuple[Path, Path]) -> None:
@@ -175,8 +192,6 @@ def test_ids_file_names_and_category_decide_no_score(
         shop.query("other", "red ring")
         shop.label("other", "zz", 1, "val")
         shop.label("other", "aa", 0, "val")
-    from trainer.training.checkpoint import load_model
-
     model = load_model(out / "stage2")
     seen = {}
     for place in (db, path):
@@ -203,8 +218,9 @@ def test_an_unreadable_picture_counts_and_keeps_its_place(
     (tmp_path / "shop" / "red-bar-2.jpg").unlink()
     shutil.copytree(out, tmp_path / "run")
     metrics = evaluate(tmp_path / "run", db)
-    assert metrics["candidates"]["white_pictures"] == 2
-    assert metrics["candidates"]["labels"] == 24
+    assert metrics.candidates.white_pictures == 2
+    assert sorted(metrics.unreadable_pictures) == ["red-bar-2", "red-ring-2"]
+    assert metrics.candidates.labels == 24
 
 
 def test_a_run_without_a_stage_is_one_sentence(run: tuple[Path, Path], tmp_path: Path) -> None:
@@ -217,3 +233,141 @@ def test_markdown_has_a_row_for_each_score(run: tuple[Path, Path]) -> None:
     for name in (*ROWS, "random order", "ring"):
         assert f"\n| {name} |" in text
     assert "nan" not in text
+
+
+def test_untrained_scores_stand_in_every_table(run: tuple[Path, Path]) -> None:
+    metrics = evaluate(*run)
+    names = ("BM25", "untrained all-MiniLM-L6-v2")
+    assert tuple(metrics.untrained) == names
+    for group in metrics.query_words.values():
+        assert set(group.scores) == {*ROWS, *names}
+    text = markdown(metrics)
+    for name in names:
+        assert text.count(f"\n| {name} |") == 3  # all queries, seen words, held-out words
+
+
+def test_the_summary_names_the_models_score_and_where_it_stands(run: tuple[Path, Path]) -> None:
+    metrics = evaluate(*run)
+    first, warning = metrics.summary
+    auc = metrics.scores["Q->M"].auc.value
+    assert first.startswith(f"Q->M is the model's score: AUC {auc:.3f} (")
+    assert "on 24 labels of split val, 12 of them positive" in first
+    for name in ("Q->T", "Q->I", "Q->T+Q->I", *metrics.untrained):
+        assert f"{name} by " in first
+    assert warning.startswith("24 labels are few")
+
+
+def test_gaps_are_paired_and_take_their_side(encoded: EncodedBenchmark, small: Benchmark) -> None:
+    pairs = {
+        (q, p): y
+        for q, p, y in zip(
+            small.query.tolist(), small.product.tolist(), small.positive.tolist(), strict=True
+        )
+    }
+
+    def right(queries: np.ndarray, products: np.ndarray) -> np.ndarray:
+        both = zip(queries.tolist(), products.tolist(), strict=True)
+        return np.array([float(pairs.get(pair, False)) for pair in both])
+
+    def wrong(queries: np.ndarray, products: np.ndarray) -> np.ndarray:
+        return -right(queries, products)
+
+    noise = encoded.scorers()["Q->T"]
+    found = {gap.name: gap for gap in gaps({"Q->M": noise, "a": right, "b": wrong}, small)}
+    assert (found["a"].side, found["b"].side) == ("below", "above")
+    assert gaps({"Q->M": noise, "same": noise}, small)[0].side == "level"
+    own = measure(noise, small)
+    assert found["a"].value == pytest.approx(own.auc.value - measure(right, small).auc.value)
+    sentence = summary(own, list(found.values()), small)[0]
+    assert re.search(r"it is above b by \+.*; below a by -", sentence)
+
+
+def test_without_both_kinds_of_label_the_summary_says_so(
+    encoded: EncodedBenchmark, small: Benchmark
+) -> None:
+    one_kind = replace(small, positive=np.ones(len(small.positive), bool))
+    scorer = encoded.scorers()["Q->M"]
+    (sentence,) = summary(measure(scorer, one_kind), [], one_kind)
+    assert "no AUC is defined" in sentence
+
+
+def test_held_out_words_are_those_that_no_train_text_has(tmp_path: Path) -> None:
+    with Shop(tmp_path / "shop.duckdb") as shop:
+        picture = draw(tmp_path / "a.jpg", "red", "ring")
+        shop.product("a", "Linen shirt", picture)
+        shop.product("b", "mohair shirt", picture, split="val")
+        texts = ("wide SHIRT", "linen", "mohair", "wide mohair", "narrow")
+        numbers = [shop.query(f"q{n}", text) for n, text in enumerate(texts)]
+        shop.click("q0", "a")
+        shop.label("q4", "a", 0, "val")  # a val label teaches no word
+    with open_database(tmp_path / "shop.duckdb") as connection:
+        found = held_out_queries(connection)
+    assert found.tolist() == numbers[2:]
+
+
+def test_a_picture_of_a_billion_pixels_is_unreadable_and_a_turned_one_upright(
+    run: tuple[Path, Path], tmp_path: Path
+) -> None:
+    huge, turned, upright = (tmp_path / name for name in ("huge.png", "turned.jpg", "up.jpg"))
+    huge.write_bytes(png_header(100_000, 100_000))
+    with Image.open(draw(tmp_path / "bar.jpg", "red", "bar")) as picture:
+        picture.save(upright, quality=95)
+        exif = Image.Exif()
+        exif[0x0112] = 6  # to be turned by 90 degrees
+        picture.transpose(Image.Transpose.ROTATE_90).save(turned, quality=95, exif=exif)
+    with Shop(tmp_path / "shop.duckdb") as shop:
+        shop.query("q", "red bar")
+        for name, path in (("huge", huge), ("turned", turned), ("up", upright)):
+            shop.product(name, f"bar {name}", path, split="val")
+            shop.label("q", name, 1, "val")
+    with open_database(tmp_path / "shop.duckdb") as connection:
+        catalogue = load_catalogue(connection)
+        benchmark = load_benchmark(connection, tmp_path / "lists", "val")
+    encoded = encode(load_model(run[0] / "stage2"), catalogue, benchmark)
+    ids = catalogue.product_ids.to_pylist()
+    assert [ids[p] for p in encoded.unreadable] == ["huge"]
+    assert "pixels" in next(iter(encoded.unreadable.values()))
+    both = encoded.image.at(np.array([ids.index("turned"), ids.index("up")], dtype=np.int32))
+    np.testing.assert_allclose(both[0], both[1], atol=2e-2)  # JPEG loses a little anew
+
+
+def png_header(width: int, height: int) -> bytes:
+    """The start of a PNG that claims a size, without its pixels."""
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + head
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", len(head))
+        + chunk
+        + struct.pack(">I", zlib.crc32(chunk))
+        + struct.pack(">I", 0)
+        + b"IDAT"
+        + struct.pack(">I", zlib.crc32(b"IDAT"))
+    )
+
+
+def test_metrics_are_written_whole(
+    run: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, db = run
+    shutil.copytree(out, tmp_path / "run")
+    evaluate(tmp_path / "run", db)
+    before = (tmp_path / "run" / "metrics.json").read_bytes()
+    written: list[str] = []
+
+    def full(path: Path, *_: object, **__: object) -> int:
+        written.append(path.name)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UserError, match=r"metrics.json cannot be written"):
+        evaluate(tmp_path / "run", db)
+    assert written != ["metrics.json"]
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == before
+
+
+def test_a_legend_explains_each_abbreviation_once() -> None:
+    lines = legend(["ITC", "itc", "qmx", "recall@5", "recall@10", "gauc", "words"])
+    assert [line.split(":")[0] for line in lines] == ["itc", "qmx", "recall@k", "gauc"]
+    for name in ("itc", "itm", "qic", "qtc", "qmc", "qmm", "qmx", "gauc"):
+        assert len(ABBREVIATIONS[name]) > 20

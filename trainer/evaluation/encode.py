@@ -1,0 +1,149 @@
+"""Vectors of a benchmark's queries and products, as a trained model computes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genfilt.common.arrays import Integers, Vectors
+from genfilt.common.photos import open_photo
+from trainer.database.catalogue import Catalogue
+from trainer.evaluation.candidates import Benchmark
+from trainer.evaluation.measures import finite
+from trainer.evaluation.metrics import image_weight
+from trainer.evaluation.scorers import NumberedVectors, Scorer, added, inner_product
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from trainer.model.query_life import QueryLife
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class EncodedBenchmark:
+    """A benchmark's queries and products as a model sees them."""
+
+    query: NumberedVectors
+    title: NumberedVectors
+    image: NumberedVectors
+    fused: NumberedVectors
+    white: int  # products without a readable picture, encoded as a white one
+    unreadable: dict[int, str]  # of these the products whose file cannot be read, with the reason
+
+    def scorers(self) -> dict[str, Scorer]:
+        """Return the four scores of the paper's tables by name."""
+        titles = inner_product(self.query, self.title)
+        images = inner_product(self.query, self.image)
+        return {
+            "Q->T": titles,
+            "Q->I": images,
+            "Q->T+Q->I": added(titles, images),
+            "Q->M": inner_product(self.query, self.fused),
+        }
+
+
+@torch.inference_mode()
+def encode(model: QueryLife, catalogue: Catalogue, benchmark: Benchmark) -> EncodedBenchmark:
+    """Return the vectors of all that a benchmark names, each distinct number encoded once."""
+    return encode_numbers(model, catalogue, benchmark.queries, benchmark.products)
+
+
+@torch.inference_mode()
+def encode_numbers(
+    model: QueryLife, catalogue: Catalogue, queries: Integers, products: Integers
+) -> EncodedBenchmark:
+    """Return the vectors of queries (Q,) and products (P,), both sorted and distinct."""
+    model.eval()
+    device = next(model.parameters()).device
+    q = [
+        model.encode_queries(*_tokens(model, catalogue, catalogue.queries, part, device)).embedding
+        for part in _parts(queries)
+    ]
+    titles, images, fused, white = [], [], [], 0
+    unreadable: dict[int, str] = {}
+    for part in _parts(products):
+        ids, mask = _tokens(model, catalogue, catalogue.titles, part, device)
+        pixels, missing, faults = _pictures(model, catalogue, part)
+        picture = model.encode_images(pixels.to(device))
+        titles.append(model.encode_titles(ids, mask).embedding)
+        images.append(picture.embedding)
+        fused.append(model.fuse(ids, mask, picture.states).embedding)
+        white += missing + len(faults)
+        unreadable |= faults
+    return EncodedBenchmark(
+        query=NumberedVectors(queries, _stacked(q)),
+        title=NumberedVectors(products, _stacked(titles)),
+        image=NumberedVectors(products, _stacked(images)),
+        fused=NumberedVectors(products, _stacked(fused)),
+        white=white,
+        unreadable=unreadable,
+    )
+
+
+def _parts(numbers: Integers) -> Iterator[Integers]:
+    return (numbers[start : start + BATCH] for start in range(0, len(numbers), BATCH))
+
+
+def _tokens(
+    model: QueryLife,
+    catalogue: Catalogue,
+    source: pa.ChunkedArray,
+    numbers: Integers,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    tokens = model.tokenize(catalogue.texts(source, numbers))
+    return tokens["input_ids"].to(device), tokens["attention_mask"].to(device)
+
+
+def _pictures(
+    model: QueryLife, catalogue: Catalogue, products: Integers
+) -> tuple[Tensor, int, dict[int, str]]:
+    """Return pixels (N, 3, S, S), how many products have no picture, and the unreadable ones."""
+    from PIL import Image
+
+    # Every product of a list stays in it, so that all models rank the same lists: one whose
+    # picture cannot be read is encoded as a white one.
+    transform = model.image_transform
+    white = Image.new("RGB", (8, 8), "white")
+    pixels, missing = [], 0
+    faults: dict[int, str] = {}
+    paths = catalogue.images.take(products).to_pylist()
+    for p, path in zip(products.tolist(), paths, strict=True):
+        picture = white
+        if path is None:
+            missing += 1
+        else:
+            try:
+                picture = open_photo(Path(path))
+            except Exception as fault:  # Pillow's readers raise whatever a broken file leads to
+                faults[p] = (str(fault).splitlines() or [type(fault).__name__])[0]
+        pixels.append(transform(picture))
+    return torch.stack(pixels), missing, faults
+
+
+def _stacked(parts: list[Tensor]) -> Vectors:
+    return np.asarray(torch.cat(parts).float().cpu().numpy(), dtype=np.float32)
+
+
+def image_weights(encoded: EncodedBenchmark, benchmark: Benchmark) -> dict[str, float | None]:
+    """Return the mean weight of the picture in M over a split's products, by category (Table 6)."""
+    products = np.fromiter(benchmark.categories, np.int32, len(benchmark.categories))
+    names = np.array(list(benchmark.categories.values()))
+    fused = encoded.fused.at(products)
+    weight = image_weight(
+        np.einsum("nd,nd->n", fused, encoded.image.at(products), dtype=np.float64),
+        np.einsum("nd,nd->n", fused, encoded.title.at(products), dtype=np.float64),
+    )
+    found = {str(name): weight[names == name] for name in np.unique(names)}
+    return {
+        name: finite(float(np.nanmean(part))) if np.isfinite(part).any() else None
+        for name, part in found.items()
+    }

@@ -114,8 +114,12 @@ def run_command(app: typer.Typer, name: str) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if f"_{name.upper()}_COMPLETE" in os.environ:
         app(prog_name=name)  # prints completions for the shell, and exits
-    with interruptible():
-        code = _run(app, name)
+    try:
+        with interruptible():
+            code = _run(app, name)
+    except (KeyboardInterrupt, typer.Abort):
+        complain(f"{name}: interrupted; what was finished is kept.")
+        code = INTERRUPTED
     _discard_unwritten_output()
     sys.exit(code)
 
@@ -129,9 +133,8 @@ def _run(app: typer.Typer, name: str) -> int:
         return 0
     except typer.Exit as error:
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        complain(f"{name}: interrupted; what was finished is kept.")
-        return INTERRUPTED
+    except typer.Abort:
+        raise
     except Exception as error:
         outcome = explain(error)
         if outcome is None:
@@ -145,7 +148,11 @@ def _run(app: typer.Typer, name: str) -> int:
 
 
 def explain(error: Exception) -> tuple[int, str] | None:
-    """Return the exit code and the sentence of an error, None for a fault of the program."""
+    """Return the exit code and the sentence of an error, None for a fault of the program.
+
+    Raises:
+        KeyboardInterrupt: the error is DuckDB's report of one.
+    """
     if isinstance(error, UserError):
         return (WRONG_USAGE if isinstance(error, UsageError) else FAILED), str(error)
     if hasattr(error, "format_message"):  # of Click, and of Typer's own copy of it
@@ -165,7 +172,7 @@ def explain(error: Exception) -> tuple[int, str] | None:
     import duckdb
 
     if isinstance(error, duckdb.InterruptException):
-        return INTERRUPTED, "interrupted; what was finished is kept."
+        raise KeyboardInterrupt from error  # which follows it anyway, at some later bytecode
     if isinstance(error, duckdb.Error):
         return FAILED, (
             f"The database reports an error ({_first_line(error)}); check the disk and the file "

@@ -52,6 +52,8 @@ def open_file(path: str, *, read_only: bool, create: bool = False) -> duckdb.Duc
         fresh = path == MEMORY or not Path(path).exists()
         mode = "(READ_ONLY)" if read_only else f"(STORAGE_VERSION '{STORAGE_VERSION}')" * fresh
         connection.execute(f"ATTACH {quoted(path)} AS {DATABASE} {mode}")
+        if path != MEMORY:
+            connection.execute(f"SET temp_directory = {quoted(f'{path}.tmp')}")
         # DuckDB keeps the attached file and its log on its list of allowed paths.
         connection.execute("SET enable_external_access = false")
         connection.execute(SEARCH_PATH)

@@ -36,7 +36,12 @@ def render(package: str, template: str, values: Mapping[str, object]) -> str:
 
 
 def plain(text: object, limit: int = 300) -> str:
-    """Return a text without control and direction characters, cut to `limit` characters."""
+    """Return a text without control and direction characters, cut to `limit` characters.
+
+    None is the empty text.
+    """
+    if text is None:
+        return ""
     kept = "".join(
         c if c in JOINERS or unicodedata.category(c) not in HIDDEN else " "
         for c in str(text)[: 4 * limit]

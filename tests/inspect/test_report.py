@@ -6,11 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from PIL import Image
 
 from genfilt.common.errors import UserError
-from genfilt.common.html import plain
-from genfilt.common.photos import THUMBNAIL_SIDE, thumbnail
 from genfilt.features.embed import Embedder
 from genfilt.filter.filter import FilterSettings, filter_pairs
 from genfilt.ingest.ingest import Sources, ingest
@@ -160,28 +157,6 @@ def test_the_gallery_is_limited_and_spread_over_the_scores(
     lowest = corrections[len(corrections) * 4 // 5][0]
     assert sum(score <= lowest for score in shown) >= 3
     assert sum(score >= corrections[len(corrections) // 5][0] for score in shown) >= 3
-
-
-def test_thumbnails_are_small_and_never_fail(tmp_path: Path) -> None:
-    large = tmp_path / "large.png"
-    Image.effect_noise((1500, 900), 80).convert("RGB").save(large)
-    url = thumbnail(str(large))
-    assert url is not None
-    assert len(url) < 60_000
-    huge = tmp_path / "huge.png"
-    Image.new("1", (20_000, 20_000)).save(huge)
-    broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"\xff\xd8\xff\xe0 no more")
-    for path in (huge, broken, tmp_path / "none.png", tmp_path, None):
-        assert thumbnail(None if path is None else str(path)) is None
-    assert THUMBNAIL_SIDE <= 256
-
-
-def test_plain_text() -> None:
-    assert plain("a\x00b\n\tc\u202ed") == "a b c d"
-    assert plain("👩\u200d👧 é  ü") == "👩\u200d👧 é ü"
-    assert plain("x" * 1000, 10) == "x" * 9 + "…"
-    assert plain(None) == "None"
 
 
 def test_a_funnel_narrows() -> None:

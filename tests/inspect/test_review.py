@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 
 from genfilt.cli.app import app
 from genfilt.common.errors import UserError
-from genfilt.common.sheets import shield, unshield
 from genfilt.features.embed import Embedder
 from genfilt.filter.filter import FilterSettings, filter_pairs
 from genfilt.ingest.ingest import Sources, ingest
@@ -227,14 +226,6 @@ def test_hostile_text_stays_text(tmp_path: Path, embedder: Embedder) -> None:
         counts = ingest(store, Sources(reviews=str(tmp_path / "filled.csv")))
         assert counts == {"reviews": len(sheet), "failed": 0}
         assert ("+q1", "=p1") in store.rows("SELECT query_id, product_id FROM reviews")
-
-
-@pytest.mark.parametrize("text", ["", "a", "=a", "-1", "'", "'=a", "''", "@x", "\ta"])
-def test_a_shielded_cell_is_read_as_it_was(text: str) -> None:
-    shielded = str(shield(text))
-    assert not shielded.startswith(("=", "+", "-", "@", "\t", "\r"))
-    if not text.startswith("'="):
-        assert unshield(shielded) == text
 
 
 def test_the_command_writes_a_sheet_and_prints_what_the_answers_say(

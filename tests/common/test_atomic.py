@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from genfilt.common.atomic import replaced, replaced_folder, write_bytes, write_text
+from genfilt.common.errors import UserError
+
+
+def fail_half_way(path: Path) -> None:
+    with replaced(path) as part:
+        part.write_text("half")
+        raise ZeroDivisionError
+
+
+def fail_half_way_in_a_folder(path: Path) -> None:
+    with replaced_folder(path) as part:
+        (part / "b").write_text("2")
+        raise ZeroDivisionError
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "x.txt"
+    write_text(path, "a\r\nb")
+    assert path.read_bytes() == b"a\r\nb"
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way(path)
+    assert path.read_bytes() == b"a\r\nb"
+    write_bytes(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert [p.name for p in path.parent.iterdir()] == ["x.txt"]
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    with replaced_folder(path) as part:
+        (part / "a").write_text("1")
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way_in_a_folder(path)
+    assert [p.name for p in path.iterdir()] == ["a"]
+    with replaced_folder(path) as part:
+        (part / "c").write_text("3")
+    assert [p.name for p in path.iterdir()] == ["c"]
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("write", [write_text, write_bytes])
+def test_the_error_names_file_cause_and_option(tmp_path: Path, write: object) -> None:
+    (tmp_path / "file").touch()
+    content: object = "x" if write is write_text else b"x"
+    with pytest.raises(UserError, match=r"file/x cannot be written \(.+\); name another with --to"):
+        write(tmp_path / "file" / "x", content, "--to")  # type: ignore[operator]

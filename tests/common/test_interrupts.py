@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import duckdb
+import pytest
+
+from genfilt.common.interrupts import interruptible, watch
+
+ENDLESS = "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range * b.range % 7 = 8"
+
+
+def run_endlessly(connection: duckdb.DuckDBPyConnection) -> None:
+    try:
+        connection.execute(ENDLESS)
+    except duckdb.InterruptException:
+        time.sleep(5)  # Python raises its KeyboardInterrupt here
+
+
+def test_a_signal_interrupts_a_statement() -> None:
+    connection = duckdb.connect()
+    watch(connection)
+    before = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(before)
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    started = time.monotonic()
+    timer.start()
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        run_endlessly(connection)
+    assert time.monotonic() - started < 20
+    timer.join()
+    assert signal.set_wakeup_fd(before) == before
+    assert connection.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_closed_and_collected_connections_are_passed_over() -> None:
+    closed = duckdb.connect()
+    watch(closed)
+    closed.close()
+    watch(duckdb.connect())
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)

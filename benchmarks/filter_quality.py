@@ -38,7 +38,8 @@ from genfilt.filter.calibrated.candidates import Scorer, fit_rule
 from genfilt.filter.calibrated.fit import Fit
 from genfilt.filter.calibrated.reliability import curve, suggest, train_population
 from genfilt.generators.registry import GeneratorChoice, open_captioner, open_reader
-from genfilt.ingest.ingest import Sources, ingest
+from genfilt.ingest.ingest import ingest
+from genfilt.ingest.sources import Sources
 from genfilt.store.store import Store, now
 
 Bools = npt.NDArray[np.bool_]

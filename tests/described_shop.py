@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from genfilt.ingest.ingest import Sources, ingest
+from genfilt.ingest.ingest import ingest
+from genfilt.ingest.sources import Sources
 from genfilt.store.store import Store, now
 
 GENERATOR = "hand"

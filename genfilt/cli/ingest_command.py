@@ -9,13 +9,16 @@ import typer
 
 from genfilt.cli.options import DEFAULT_DB, Db, recorded
 from genfilt.common import command
+from genfilt.common.console import complain
 from genfilt.common.errors import UsageError
 from genfilt.ingest.layouts import CatalogueLayout, with_layout
 
 EXAMPLES = (
     "genfilt ingest --products products.csv --queries queries.csv --clicks clicks.csv",
     "genfilt ingest wands/ --layout wands",
+    "genfilt ingest products_export.csv --layout shopify --clicks clicks.csv",
     "genfilt ingest --products feed.csv --map title=name --map product_id=sku",
+    "genfilt ingest --labels judgements.csv --map label=rating --min-grade 2",
 )
 
 
@@ -28,8 +31,10 @@ def ingest(
     source: Annotated[str | None, typer.Argument(help="A folder or file in a --layout.")] = None,
     products: Annotated[str | None, typer.Option(help="product_id, title, image, ...")] = None,
     queries: Annotated[str | None, typer.Option(help="query_id, query")] = None,
-    clicks: Annotated[str | None, typer.Option(help="query_id, product_id, clicks")] = None,
-    labels: Annotated[str | None, typer.Option(help="query_id, product_id, label")] = None,
+    clicks: Annotated[
+        str | None, typer.Option(help="query_id or query, product_id, clicks")
+    ] = None,
+    labels: Annotated[str | None, typer.Option(help="query_id or query, product_id, label")] = None,
     reviews: Annotated[str | None, typer.Option(help="query_id, product_id, verdict")] = None,
     images: Annotated[Path | None, typer.Option(help="The folder of the pictures.")] = None,
     download: Annotated[
@@ -39,51 +44,84 @@ def ingest(
         CatalogueLayout, typer.Option(help="How SOURCE is laid out.")
     ] = CatalogueLayout.flat,
     mapping: Annotated[
-        list[str] | None, typer.Option("--map", help="Our column = the source's, title=name.")
+        list[str] | None,
+        typer.Option("--map", help="Our column = the source's, title=name; may be repeated."),
     ] = None,
     label_map: Annotated[
-        str | None, typer.Option(help="What the source's labels mean, E=1,S=0.")
+        list[str] | None,
+        typer.Option(help="What the source's labels mean, E=1,S=0; may be repeated."),
     ] = None,
     min_clicks: Annotated[int, typer.Option(help="Leave out pairs with fewer clicks.", min=1)] = 1,
+    min_grade: Annotated[
+        float | None, typer.Option(help="Labels are numbers, and from this one on positive.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Separator of text tables, ';' or tab; else it is found.")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Encoding of text tables, cp1252, say; else it is found.")
+    ] = None,
     db: Db = DEFAULT_DB,
 ) -> None:
     """Read a catalogue, queries, clicks, labels, reviews and pictures; any subset, any time.
 
-    Files: .csv, .tsv, .parquet, .jsonl, a folder saved by Hugging Face datasets, or hf://name.
+    Files: .csv, .tsv, .parquet, .jsonl, .json, a folder saved by Hugging Face datasets, or
+    hf://name.
     """
-    from genfilt.ingest.ingest import Sources
     from genfilt.ingest.ingest import ingest as run
+    from genfilt.ingest.sources import Sources
 
     sources = Sources(
         *(products, queries, clicks, labels, reviews, images, download),
-        aliases=_pairs(mapping or [], "--map"),
-        label_map=_label_map(label_map),
+        aliases=_aliases(mapping or []),
+        label_map=_label_map(label_map or []),
         min_clicks=min_clicks,
+        min_grade=min_grade,
+        delimiter=delimiter,
+        encoding=encoding,
     )
+    if label_map and min_grade is not None:
+        raise UsageError("--label-map and --min-grade exclude each other; give one of them.")
     with recorded(db, "ingest", source=source, layout=layout, sources=sources) as (store, counts):
         if source is not None:
             sources = with_layout(store, source, layout, sources)
         counts.update(run(store, sources))
+        _warn_of_failures(counts)
 
 
-def _pairs(words: list[str], option: str) -> dict[str, str]:
-    pairs = {}
+def _warn_of_failures(counts: dict[str, int]) -> None:
+    """Remark loudly when more items failed than were kept."""
+    kept = max((counts.get(name, 0) for name in ("products", "clicks", "labels")), default=0)
+    if counts["failed"] > kept:
+        complain(f"WARNING: {counts['failed']:,} items failed and only {kept:,} rows were kept.")
+
+
+def _pairs(words: list[str], option: str) -> list[tuple[str, str]]:
+    pairs = []
     for word in words:
         for part in word.split(","):
             ours, equals, theirs = part.partition("=")
-            if not (ours and equals and theirs):
+            if not (ours.strip() and equals and theirs.strip()):
                 raise UsageError(
-                    f"{option} must be NAME=VALUE such as title=product_name, got {part}."
+                    f"{option} must be NAME=VALUE, got {part!r}; give title=product_name, say."
                 )
-            pairs[ours.strip()] = theirs.strip()
+            pairs.append((ours.strip(), theirs.strip()))
     return pairs
 
 
-def _label_map(words: str | None) -> dict[str, int]:
-    mapping = _pairs([words], "--label-map") if words else {}
-    for word, label in mapping.items():
+def _aliases(words: list[str]) -> dict[str, tuple[str, ...]]:
+    """Return the source's columns by ours; files may call one thing by several names."""
+    aliases: dict[str, tuple[str, ...]] = {}
+    for ours, theirs in _pairs(words, "--map"):
+        aliases[ours] = (*aliases.get(ours, ()), theirs)
+    return aliases
+
+
+def _label_map(words: list[str]) -> dict[str, int]:
+    mapping: dict[str, int] = {}
+    for word, label in _pairs(words, "--label-map"):
         if label not in ("0", "1"):
-            raise UsageError(
-                f"--label-map must give 0 or 1, got {word}={label}; write {word}=1, say."
-            )
-    return {word: int(label) for word, label in mapping.items()}
+            raise UsageError(f"--label-map {word}={label} must end in 0 or 1; give {word}=1, say.")
+        if mapping.setdefault(word, int(label)) != int(label):
+            raise UsageError(f"--label-map gives {word} both 0 and 1; keep one.")
+    return mapping

@@ -22,7 +22,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpcore
 
-from genfilt.generators.protocols import Failure
+from genfilt.store.failures import Failure
 from genfilt.store.keys import text_key
 
 Allow = Callable[[str], bool]

@@ -1,36 +1,62 @@
-"""Reading the user's files: CSV, TSV, Parquet, JSON Lines and Hugging Face datasets, as Arrow."""
+"""The user's files as Arrow tables: CSV, TSV, JSON, Parquet and Hugging Face datasets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genfilt.common.errors import UsageError, UserError
+from genfilt.ingest.formats.delimited import read_delimited
+from genfilt.ingest.formats.json_rows import read_json
 
 HUB_PREFIX = "hf://"
+JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
+PARQUET_ENDINGS = (".parquet", ".pq")
+WORKBOOK_ENDINGS = (".xlsx", ".xls", ".ods")
+MAX_LISTED_COLUMNS = 30  # a message names no more
+
+Aliases = Mapping[str, str | Sequence[str]]
 
 
-def read_source(source: str, aliases: Mapping[str, str] | None = None) -> pa.Table:
+def read_source(
+    source: str,
+    aliases: Aliases | None = None,
+    *,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    known: Collection[str] = (),
+) -> pa.Table:
     """Read a whole table.
 
     Args:
-        source: a file ending in .csv, .tsv, .parquet, .jsonl or .ndjson (a .gz of a text
+        source: a file ending in .csv, .tsv, .parquet, .jsonl, .ndjson or .json (a .gz of a text
             format too), a folder made by `datasets.save_to_disk`, or hf://name[:split].
         aliases: the source's own column names by ours, for example {"title": "product_name"}.
+        delimiter: of a delimited text file; None to find it.
+        encoding: of a text file; None to find it.
+        known: the column names that are expected, by which the delimiter is found.
 
     Raises:
         UserError: it is missing, of an unknown kind or cannot be read.
     """
-    table = _read(source)
-    return _rename(table, aliases or {}, source)
+    aliases = aliases or {}
+    expected = {*known, *(name for ours in aliases for name in _names(aliases[ours]))}
+    try:
+        table = _read(source, delimiter, encoding, expected)
+    except (pa.ArrowException, EOFError, zlib.error, OSError) as error:
+        reason = (str(error) or "it ends too early").splitlines()[0]
+        raise UserError(f"{source} cannot be read: {reason}") from error
+    return rename(table, aliases, source)
 
 
-def _read(source: str) -> pa.Table:
+def _read(
+    source: str, delimiter: str | None, encoding: str | None, known: Collection[str]
+) -> pa.Table:
     if source.startswith(HUB_PREFIX):
         return _read_hub(source)
     path = Path(source)
@@ -38,47 +64,20 @@ def _read(source: str) -> pa.Table:
         raise UserError(f"There is no file or folder {source}; check the path.")
     if path.is_dir():
         return _read_dataset_folder(path)
-    kinds = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    kind = kinds[-1] if kinds else ""
-    try:
-        if kind == ".csv":
-            return read_delimited(path, ",")
-        if kind == ".tsv":  # titles in tab-separated logs hold bare quotes
-            return read_delimited(path, "\t", quoted=False)
-        if kind in (".jsonl", ".ndjson"):
-            return _with_duckdb("SELECT * FROM read_json(?, format = 'newline_delimited')", path)
-        if kind in (".parquet", ".pq"):
-            return pq.read_table(path)
-    except (duckdb.Error, pa.ArrowException) as error:
-        raise UserError(f"{source} cannot be read: {str(error).splitlines()[0]}") from error
+    endings = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    ending = endings[-1] if endings else ""
+    if ending in (".csv", ".tsv", ".tab", ".txt"):
+        return read_delimited(path, delimiter, encoding, known)
+    if ending in JSON_ENDINGS:
+        return read_json(path, encoding)
+    if ending in PARQUET_ENDINGS:
+        return pq.read_table(path)
+    if ending in WORKBOOK_ENDINGS:
+        raise UsageError(f"{source} is a workbook, which genfilt does not read; save it as CSV.")
     raise UsageError(
-        f"{source} is of no kind that genfilt reads; give .csv, .tsv, .parquet, .jsonl "
+        f"{source} is of no kind that genfilt reads; give .csv, .tsv, .parquet, .jsonl, .json "
         f"or a folder saved by Hugging Face datasets."
     )
-
-
-def read_delimited(path: Path, delimiter: str, *, quoted: bool = True) -> pa.Table:
-    """Read a delimited text file with a header, every value as the text that it is.
-
-    An id such as 007 must not become a number, and only "" inside quotes escapes a quote.
-
-    Raises:
-        UserError: the file is empty.
-        duckdb.Error: it cannot be read.
-    """
-    if path.stat().st_size == 0:
-        raise UserError(f"{path} is empty; it needs at least a header line.")
-    quoting = "quote = '\"', escape = '\"'" if quoted else "quote = '', escape = ''"
-    return _with_duckdb(
-        f"SELECT * FROM read_csv(?, delim = '{delimiter}', header = true, all_varchar = true, "
-        f"{quoting}, strict_mode = false, max_line_size = 16777216)",
-        path,
-    )
-
-
-def _with_duckdb(sql: str, path: Path) -> pa.Table:
-    with duckdb.connect() as connection:
-        return connection.sql(sql, params=[str(path)]).to_arrow_table()
 
 
 def _read_dataset_folder(path: Path) -> pa.Table:
@@ -123,26 +122,55 @@ def _dataset_table(loaded: Any, source: str, split: str | None) -> pa.Table:
     return table
 
 
-def _rename(table: pa.Table, aliases: Mapping[str, str], source: str) -> pa.Table:
-    names: list[str] = [str(name).strip() for name in table.column_names]
-    if repeated := {name for name in names if names.count(name) > 1}:
-        raise UserError(f"{source} has the column {min(repeated)} twice; rename one.")
-    for ours, theirs in aliases.items():
-        if theirs not in names:
-            raise UserError(
-                f"{source} has no column {theirs} to use as {ours}; it has {', '.join(names)}."
-            )
-        if ours in names and ours != theirs:
-            names[names.index(ours)] = f"source_{ours}"
-        names[names.index(theirs)] = ours
-    return table.rename_columns(names)
+def _names(theirs: str | Sequence[str]) -> Sequence[str]:
+    return [theirs] if isinstance(theirs, str) else theirs
+
+
+def rename(table: pa.Table, aliases: Aliases, source: str) -> pa.Table:
+    """Return a table with our column names.
+
+    A column may serve under several of our names, so it is copied and keeps its own as well.
+
+    Raises:
+        UserError: a column stands twice, or two columns are mapped to one of ours.
+    """
+    names = [str(name).strip() for name in table.column_names]
+    table = table.rename_columns(names)
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"{source} has the column {', '.join(repeated)} twice; rename one.")
+    columns = {name: (table.schema.field(name), table[name]) for name in names}
+    for ours in aliases:
+        present = [name for name in _names(aliases[ours]) if name in names]
+        if len(present) > 1:
+            raise UserError(f"{source} has {' and '.join(present)} for {ours}; map one of them.")
+        if present:
+            columns[ours] = (table.schema.field(present[0]).with_name(ours), table[present[0]])
+    if not columns:
+        return table
+    fields, values = zip(*columns.values(), strict=True)
+    schema = pa.schema([field.with_name(name) for name, field in zip(columns, fields, strict=True)])
+    return pa.table(list(values), schema=schema)
+
+
+def uses_alias(table: pa.Table, theirs: str | Sequence[str]) -> bool:
+    """Tell whether a table has a column of the source's that is mapped to one of ours."""
+    return any(name in table.column_names for name in _names(theirs))
 
 
 def require_columns(table: pa.Table, needed: Sequence[str], source: str) -> None:
-    """Raise UserError with the first of `needed` that the table lacks."""
-    for column in needed:
-        if column not in table.column_names:
-            raise UserError(
-                f"{source} has no column {column}; it has {', '.join(table.column_names)}. "
-                f"Rename it there, or map it with --map {column}=NAME."
-            )
+    """Check that a table has columns.
+
+    Raises:
+        UserError: some are missing; all of them are named, with what was found.
+    """
+    missing = [column for column in needed if column not in table.column_names]
+    if missing:
+        found = list(table.column_names[:MAX_LISTED_COLUMNS])
+        more = len(table.column_names) - len(found)
+        listed = ", ".join(found) + (f" and {more} more" if more else "")
+        mapped = " ".join(f"--map {column}=NAME" for column in missing)
+        noun = "column" if len(missing) == 1 else "columns"
+        raise UserError(
+            f"{source} has no {noun} {', '.join(missing)}; it has {listed}. "
+            f"Rename there, or map with {mapped}."
+        )

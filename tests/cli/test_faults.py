@@ -22,8 +22,9 @@ from genfilt.features.embed import Embedder
 from genfilt.filter.filter import FilterSettings, filter_pairs
 from genfilt.generators.registry import GeneratorChoice, Llm, Vlm, open_captioner, open_reader
 from genfilt.generators.protocols import Failure
-from genfilt.ingest.ingest import Sources, ingest
-from genfilt.ingest.pictures import PictureFolders, fingerprint, locate
+from genfilt.ingest.ingest import ingest
+from genfilt.ingest.sources import Sources
+from genfilt.ingest.picture_files import PictureFolders, locate, picture_path
 from genfilt.store.keys import file_key
 from genfilt.store.store import Store
 from tests.shop_files import draw, write_csv, write_shop
@@ -178,7 +179,7 @@ def test_nothing_outside_the_pictures_folder_is_read(tmp_path: Path, name: str) 
     (images / "loop").symlink_to(images / "loop")
     assert isinstance(locate(name, images), Failure)
     places = PictureFolders(images, tmp_path / "db" / "pictures", tmp_path / "fetched")
-    assert isinstance(fingerprint(name, places), Failure)
+    assert isinstance(picture_path(name, places), Failure)
 
 
 def test_a_link_within_the_folder_is_followed(tmp_path: Path) -> None:
@@ -195,7 +196,7 @@ def test_our_own_folders_lead_nowhere_else(tmp_path: Path) -> None:
     draw(tmp_path / "db" / "secret.png", "red")
     places = PictureFolders(images, ours)
     for name in ("..", "../secret.png", "secret.png", ""):
-        assert isinstance(fingerprint(f"{ours}/{name}", places), Failure)
+        assert isinstance(picture_path(f"{ours}/{name}", places), Failure)
 
 
 def test_a_pipe_is_no_picture(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from genfilt.extract.titles import estimate_extraction, extract_attributes
 from genfilt.generators.fitted import fitted_lexicon, fitted_neighbours
 from genfilt.generators.llm.served import VllmReader
 from genfilt.generators.vlm.instructblip import InstructBlipCaptioner
-from genfilt.ingest.ingest import Sources, ingest
+from genfilt.ingest.ingest import ingest
+from genfilt.ingest.sources import Sources
 from genfilt.store.store import Store
 from tests.shop_files import write_csv, write_shop
 

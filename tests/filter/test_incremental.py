@@ -14,7 +14,8 @@ from genfilt.common.errors import UserError
 from genfilt.features.embed import Embedder, embed
 from genfilt.filter.filter import FilterSettings, filter_pairs
 from genfilt.generators.protocols import FIELDS
-from genfilt.ingest.ingest import Sources, ingest
+from genfilt.ingest.ingest import ingest
+from genfilt.ingest.sources import Sources
 from genfilt.store.keys import bytes_key, normalize_query, text_key
 from genfilt.store.store import Store, now
 

@@ -17,7 +17,8 @@ from PIL import Image
 from genfilt.generators.protocols import Failure
 from genfilt.ingest import download as module
 from genfilt.ingest.download import Limits, download, is_public, local_file
-from genfilt.ingest.ingest import Sources, ingest
+from genfilt.ingest.ingest import ingest
+from genfilt.ingest.sources import Sources
 from genfilt.store.store import Store
 
 LIMITS = Limits(seconds=5, silence=2, size=20_000, redirects=3, workers=4, pause=0.01)

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from genfilt.common.errors import UsageError, UserError
-from genfilt.ingest.ingest import Sources, ingest
+from genfilt.ingest.ingest import ingest
+from genfilt.ingest.sources import Sources
 from genfilt.store.store import Store
 from tests.shop_files import PRODUCTS, draw, write_csv, write_shop
 
@@ -263,13 +264,13 @@ FAULTS = {
         "products",
         "product_id,title",
         [("a", "A"), ("a", "B")],
-        "product_id a two contents",
+        r"product_id a \('A' in data row 1, 'B' in row 2\) two contents",
     ),
     "one query id, two texts": (
         "queries",
         "query_id,query",
         [("a", "x"), ("a", "y")],
-        "query_id a two contents",
+        r"query_id a \('x' in data row 1, 'y' in row 2\) two contents",
     ),
     "a row without an id": (
         "products",
@@ -278,11 +279,11 @@ FAULTS = {
         "no product_id in data row 1",
     ),
     "an unknown label": ("labels", "query_id,product_id,label", [("q1", "p1", "maybe")], "'maybe'"),
-    "two labels of a pair": (
+    "two splits of a pair": (
         "labels",
-        "query_id,product_id,label",
-        [("q1", "p1", 1), ("q1", "p1", 0)],
-        "q1 with product p1",
+        "query_id,product_id,label,split",
+        [("q1", "p1", 1, "train"), ("q1", "p1", 1, "val")],
+        "q1 with product p1 two splits",
     ),
     "an unknown split": (
         "products",
@@ -328,8 +329,9 @@ def test_what_cannot_be_read_is_named(store: Store, tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             ingest(store, Sources(queries=str(tmp_path / name)))
-    (tmp_path / "queries.xlsx").touch()
-    with pytest.raises(UsageError, match="no kind that genfilt reads"):
-        ingest(store, Sources(queries=str(tmp_path / "queries.xlsx")))
+    for name, message in (("q.doc", "no kind that genfilt reads"), ("q.xlsx", "is a workbook")):
+        (tmp_path / name).touch()
+        with pytest.raises(UsageError, match=message):
+            ingest(store, Sources(queries=str(tmp_path / name)))
     with pytest.raises(UsageError, match="Nothing to ingest"):
         ingest(store, Sources())

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from genfilt.common.errors import UsageError, UserError
-from genfilt.ingest.ingest import Sources, ingest
+from genfilt.ingest.ingest import ingest
+from genfilt.ingest.sources import Sources
 from genfilt.ingest.layouts import CatalogueLayout, with_layout
 from genfilt.store.keys import bytes_key
 from genfilt.store.store import Store
@@ -203,7 +204,8 @@ def test_gs10m_in_parquet_with_pictures(store: Store, tmp_path: Path) -> None:
         image = [{"bytes": red, "path": "1.png"} for _ in rows]
         pq.write_table(pa.table({"image": image, **gs_rows(*rows)}), folder / f"{name}.parquet")
     counts = take_in(store, tmp_path, CatalogueLayout.gs10m, min_clicks=91)
-    assert counts == {"products": 2, "queries": 4, "clicks": 3, "failed": 0}
+    left_out = {"pairs below --min-clicks left out": 1}
+    assert counts == {"products": 2, "queries": 4, "clicks": 3, **left_out, "failed": 0}
     assert store.rows("SELECT product_id, title, split, image_key FROM products ORDER BY 1") == [
         ("1", "Red mug", "train", bytes_key(red)),
         ("2", "Blue bowl", "test", bytes_key(red)),
@@ -243,18 +245,32 @@ def test_flat_rows_with_paths(store: Store, tmp_path: Path) -> None:
     )
     given = {"aliases": {"title": "name"}, "images": tmp_path}
     counts = take_in(store, source, CatalogueLayout.flat, **given)
-    assert counts == {"products": 2, "queries": 3, "clicks": 1, "labels": 2, "failed": 0}
-    assert store.rows(
-        "SELECT query, title, clicks FROM clicks JOIN queries USING (query_id) "
-        "JOIN products USING (product_id)"
-    ) == [("cup", "Red mug", 2)]
+    left_out = {"rows without a label left out": 2}
+    assert counts == {"products": 2, "queries": 3, "labels": 2, **left_out, "failed": 0}
+    assert store.scalar("SELECT count(*) FROM clicks") == 0
     assert store.rows(
         "SELECT query, title, label FROM labels JOIN queries USING (query_id) "
         "JOIN products USING (product_id) ORDER BY 2"
-    ) == [("mug", "Red mug", 1), ("Mug ", "Steel kettle", 0)]
+    ) == [("mug", "Red mug", 1), ("Mug", "Steel kettle", 0)]
     before = store.rows("FROM products ORDER BY ALL")
     take_in(store, source, CatalogueLayout.flat, **given)
     assert store.rows("FROM products ORDER BY ALL") == before
+
+
+def test_flat_rows_count_clicks(store: Store, tmp_path: Path) -> None:
+    source = tmp_path / "rows.csv"
+    source.write_text("query,title\ncup,Red mug\ncup,Red mug\n")
+    take_in(store, source, CatalogueLayout.flat)
+    assert store.rows("SELECT clicks FROM clicks") == [(2,)]
+    source.write_text("query,title,clicks,label\ncup,Red mug,0,1\ncup,Red bowl,4,\ncup,Cup,,\n")
+    take_in(store, source, CatalogueLayout.flat)
+    pairs = "JOIN products USING (product_id) ORDER BY ALL"
+    assert store.rows(f"SELECT title, clicks FROM clicks {pairs}") == [
+        ("Red bowl", 4),
+        ("Red mug", 2),
+    ]
+    assert store.rows(f"SELECT title, label FROM labels {pairs}") == [("Red mug", 1)]
+    assert store.scalar("SELECT count(*) FROM products") == 3
 
 
 @pytest.mark.parametrize("form", ["binary", "datasets"])

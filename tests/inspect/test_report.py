@@ -10,7 +10,8 @@ import pytest
 from genfilt.common.errors import UserError
 from genfilt.features.embed import Embedder
 from genfilt.filter.filter import FilterSettings, filter_pairs
-from genfilt.ingest.ingest import Sources, ingest
+from genfilt.ingest.ingest import ingest
+from genfilt.ingest.sources import Sources
 from genfilt.inspect.charts import curve, funnel, histogram
 from genfilt.inspect.report import CARDS, write_report
 from genfilt.store.failures import Failure, write_failures

@@ -18,7 +18,8 @@ from genfilt.cli.app import app
 from genfilt.common.errors import UserError
 from genfilt.features.embed import Embedder
 from genfilt.filter.filter import FilterSettings, filter_pairs
-from genfilt.ingest.ingest import Sources, ingest
+from genfilt.ingest.ingest import ingest
+from genfilt.ingest.sources import Sources
 from genfilt.inspect.export import export_positives
 from genfilt.inspect.review import draw_sample, reviewed_precision
 from genfilt.inspect.review_sheet import write_sheet

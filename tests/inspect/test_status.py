@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pytest
 
-from genfilt.ingest.ingest import Sources, ingest
+from genfilt.ingest.ingest import ingest
+from genfilt.ingest.sources import Sources
 from genfilt.inspect.status import status, warnings
 from genfilt.store.store import Store, now
 

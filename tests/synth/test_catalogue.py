@@ -11,7 +11,8 @@ import pytest
 import genfilt
 import trainer
 from genfilt.common.errors import UserError
-from genfilt.ingest.ingest import Sources, ingest
+from genfilt.ingest.ingest import ingest
+from genfilt.ingest.sources import Sources
 from genfilt.store.store import Store
 from genfilt.synth import SynthSummary, synthesize
 from genfilt.synth.word_lists import Words, load_word_lists

@@ -1,21 +1,21 @@
-"""Public layouts: each reader turns a folder or a file into `ingest.Sources`."""
+"""Public layouts: each reader turns a folder or a file into `sources.Sources`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genfilt.common.errors import UsageError
 
 if TYPE_CHECKING:
-    from genfilt.ingest.ingest import Sources
+    from genfilt.ingest.sources import Sources
     from genfilt.store.store import Store
 
-KeepPicture = Callable[[Any], "str | None"]
+KeepPicture = Callable[[object], "str | None"]
 
 
 class CatalogueLayout(StrEnum):
@@ -25,64 +25,78 @@ class CatalogueLayout(StrEnum):
     wands = "wands"
     esci = "esci"
     gs10m = "gs10m"
+    shopify = "shopify"
+    qrels = "qrels"
+    ltr = "ltr"
 
 
-def read_layout(
-    source: str, layout: CatalogueLayout, aliases: Mapping[str, str], keep: KeepPicture
-) -> Sources:
+# The layouts that bring one or two tables, beside which the others are given with their columns
+# mapped; of flat the columns themselves are mapped.
+PARTIAL = (CatalogueLayout.shopify, CatalogueLayout.qrels, CatalogueLayout.ltr)
+
+
+def read_layout(source: str, layout: CatalogueLayout, given: Sources, keep: KeepPicture) -> Sources:
     """Read a source in one of the layouts, with the layout's own label map.
 
     Args:
-        source: the folder, or for flat and gs10m a file as well.
+        source: the folder, or for flat, gs10m, shopify, qrels and ltr a file.
         layout: how it is laid out.
-        aliases: our column -> the source's; for flat alone, since the others fix their names.
+        given: how text is read, and our column -> the source's for the layouts that take it.
         keep: stores a picture that came as bytes and returns what names it.
 
     Raises:
         UserError: a file or column of the layout is missing.
     """
-    if layout is CatalogueLayout.flat:
-        from genfilt.ingest.layouts import flat
+    from genfilt.ingest.layouts import esci, flat, gs10m, judgement_lists, shopify, wands
 
-        return flat.read(source, aliases, keep)
-    if aliases:
+    if given.aliases and layout is not CatalogueLayout.flat and layout not in PARTIAL:
         raise UsageError(f"--map goes with --layout flat; {layout} has its columns' names.")
+    if layout is CatalogueLayout.flat:
+        return flat.read(source, given, keep)
+    if layout is CatalogueLayout.shopify:
+        return shopify.read(source, given)
+    if layout is CatalogueLayout.qrels:
+        return judgement_lists.read_qrels(Path(source), given.encoding)
+    if layout is CatalogueLayout.ltr:
+        return judgement_lists.read_ltr(Path(source), given.encoding)
     if layout is CatalogueLayout.wands:
-        from genfilt.ingest.layouts import wands
-
         return wands.read(Path(source))
     if layout is CatalogueLayout.esci:
-        from genfilt.ingest.layouts import esci
-
         return esci.read(Path(source))
-    from genfilt.ingest.layouts import gs10m
-
     return gs10m.read(Path(source), keep)
 
 
 def with_layout(store: Store, source: str, layout: CatalogueLayout, given: Sources) -> Sources:
     """Return the source's tables with what else the user gave: pictures' folders, label map.
 
+    Args:
+        store: beside which pictures that come as bytes are written.
+        source: see `read_layout`.
+        layout: how it is laid out.
+        given: everything else.
+
     Raises:
         UserError: a file or column of the layout is missing, or a table was given as well.
     """
     from genfilt.ingest.ingest import picture_folder
-    from genfilt.ingest.pictures import keep_embedded
+    from genfilt.ingest.picture_fields import keep_picture
 
-    if any(
-        each is not None for each in (given.products, given.queries, given.clicks, given.labels)
-    ):
+    beside = {name: table for name, table in given.tables().items() if name != "reviews"}
+    if beside and layout not in PARTIAL:
         raise UsageError(
             f"{source} is laid out as {layout} and brings its own tables; "
-            f"give --products and the others without it."
+            f"give --{next(iter(beside))} and the others without it."
         )
-    keep = partial(keep_embedded, folder=picture_folder(store))
-    found = read_layout(source, layout, given.aliases, keep)
+    found = read_layout(source, layout, given, partial(keep_picture, folder=picture_folder(store)))
+    if both := sorted(beside.keys() & found.tables().keys()):
+        raise UsageError(f"{source} brings {both[0]} itself; leave out --{both[0]} or the source.")
     return replace(
-        found,
-        reviews=given.reviews,
-        images=given.images,
-        download=given.download,
+        given,
+        products=found.products if given.products is None else given.products,
+        queries=found.queries if given.queries is None else given.queries,
+        clicks=found.clicks if given.clicks is None else given.clicks,
+        labels=found.labels if given.labels is None else given.labels,
+        aliases=given.aliases if layout in PARTIAL and beside else {},
         label_map=given.label_map or found.label_map,
-        min_clicks=given.min_clicks,
+        min_grade=found.min_grade if given.min_grade is None else given.min_grade,
     )

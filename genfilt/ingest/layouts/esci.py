@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genfilt.common.errors import UserError
-from genfilt.ingest.ingest import Sources
 from genfilt.ingest.layouts.layout_files import find, find_required
 from genfilt.ingest.readers import read_source, require_columns
+from genfilt.ingest.sources import Sources
 from genfilt.store.keys import query_key
 
 LABELS = {"E": 1, "S": 0, "C": 0, "I": 0}
@@ -46,7 +46,7 @@ GROUP BY query_id ORDER BY min(query), 1
 LABEL_ROWS = """
 SELECT CAST(query_id AS VARCHAR) AS query_id, product_locale || ':' || product_id AS product_id,
        esci_label AS label,
-       CASE WHEN split = 'train' AND CAST(query_id AS VARCHAR) IN (FROM held) THEN 'val'
+       CASE WHEN split = 'train' AND CAST(query_id AS VARCHAR) IN (FROM val_queries) THEN 'val'
             ELSE split END AS split
 FROM examples ORDER BY 1, 2
 """
@@ -61,15 +61,15 @@ def read(folder: Path) -> Sources:
     )
     products = _parquet(folder, PRODUCTS, ["product_id", "product_locale", "product_title"])
     tables = {"examples": examples, "products": products, "pictures": _pictures(folder)}
-    queries = _ask(QUERY_ROWS, tables)
+    queries = _query(QUERY_ROWS, tables)
     keys = [query_key(query or "") for query in queries["query"].to_pylist()]
     ids = queries["query_id"].to_pylist()
     val = [name for name, key in zip(ids, keys, strict=True) if key[0] == VAL_DIGIT]
-    tables["held"] = pa.table({"query_id": pa.array(val, pa.string())})
+    tables["val_queries"] = pa.table({"query_id": pa.array(val, pa.string())})
     return Sources(
-        products=_ask(PRODUCT_ROWS, tables),
+        products=_query(PRODUCT_ROWS, tables),
         queries=queries,
-        labels=_ask(LABEL_ROWS, tables),
+        labels=_query(LABEL_ROWS, tables),
         label_map=LABELS,
     )
 
@@ -96,7 +96,7 @@ def _pictures(folder: Path) -> pa.Table:
     return pa.concat_tables([table.cast(text) for table in found])
 
 
-def _ask(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
+def _query(sql: str, tables: Mapping[str, pa.Table]) -> pa.Table:
     with duckdb.connect() as connection:
         for name, table in tables.items():
             connection.register(name, table)

@@ -1,69 +1,95 @@
 """One table of query, title, image and label or clicks: a row a pair.
 
-Rows without ids get them from their content; rows with a label are judgements, the others are
-clicks, one each where no column says how many.
+Rows without ids get them from their content. A row with a label is a judgement; clicks are counted
+by the column clicks, or one a row where the table has neither labels nor clicks. A row with
+neither value is no verdict, but its query and product are kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from genfilt.ingest.ingest import Sources
+from genfilt.common.errors import UsageError
+from genfilt.ingest.columns import clean_column
 from genfilt.ingest.readers import read_source, require_columns
-from genfilt.ingest.validate import text_column
+from genfilt.ingest.sources import COLUMNS, REQUIRED, Sources
 from genfilt.store.keys import text_key
 
 if TYPE_CHECKING:
     from genfilt.ingest.layouts import KeepPicture
 
-PRODUCT = ("product_id", "title", "image", "category")
 PAIR = ("query_id", "product_id")
+EXPECTED = tuple(dict.fromkeys(name for names in COLUMNS.values() for name in names))
 
 
-def read(source: str, aliases: Mapping[str, str], keep: KeepPicture) -> Sources:
+def read(source: str, given: Sources, keep: KeepPicture) -> Sources:
     """Read a file with the columns query and title, and perhaps image, label, clicks, split,
     category, query_id and product_id.
+
+    Raises:
+        UsageError: the file has the columns of another table.
+        UserError: a column is missing.
     """
-    table = read_source(source, aliases)
+    table = read_source(
+        source,
+        given.aliases,
+        delimiter=given.delimiter,
+        encoding=given.encoding,
+        known=EXPECTED,
+    )
+    _check_kind(table, source)
     require_columns(table, ["query", "title"], source)
     if "image" in table.column_names:
-        table = _with(table, "image", [keep(image) for image in table["image"].to_pylist()])
-    queries = text_column(table, "query", source, required=True)
+        images = [keep(image.as_py()) for chunk in table["image"].chunks for image in chunk]
+        table = _with(table, "image", pa.array(images, pa.string()))
     if "query_id" not in table.column_names:
-        table = _with(table, "query_id", [text_key(str(query)) for query in queries])
+        table = _with(table, "query_id", _keys(table, ("query",), source))
     if "product_id" not in table.column_names:
-        table = _with(table, "product_id", _product_ids(table, source))
-    labels = text_column(table, "label", source)
-    judged = pa.array([bool(label) for label in labels])
-    return Sources(
-        products=_columns(table, PRODUCT),
-        queries=_columns(table, ("query_id", "query")),
-        clicks=_rows(table, pc.invert(judged), (*PAIR, "clicks", "split")),
-        labels=_rows(table, judged, (*PAIR, "label", "grade", "split")),
-    )
+        table = _with(table, "product_id", _keys(table, ("title", "image"), source))
+    queries = _columns(table, ("query_id", "query"))
+    labels = clicks = None
+    if "label" in table.column_names:
+        labels = _columns(table, (*PAIR, "label", "grade", "split"))
+    if "clicks" in table.column_names or labels is None:
+        clicks = _columns(table, (*PAIR, "clicks", "split"))
+        if labels is not None:
+            judged = pc.is_valid(clean_column(table, "label", source))
+            clicks = clicks.filter(pc.invert(judged))
+    return Sources(products=_columns(table, COLUMNS["products"]), queries=queries,
+                   clicks=clicks, labels=labels)  # fmt: skip
 
 
-def _product_ids(table: pa.Table, source: str) -> list[str]:
-    titles, images = text_column(table, "title", source), text_column(table, "image", source)
-    pairs = zip(titles, images, strict=True)
-    return [text_key(f"{title or ''}\n{image or ''}") for title, image in pairs]
+def _check_kind(table: pa.Table, source: str) -> None:
+    """Refuse a file that is plainly one of the five tables, with the option that reads it."""
+    names = set(table.column_names)
+    if {"query", "title"} <= names:
+        return
+    for kind in ("products", "labels", "reviews", "clicks", "queries"):
+        if names.issuperset(REQUIRED[kind]):
+            raise UsageError(f"{source} has the columns of {kind}; give it as --{kind} {source}.")
 
 
-def _with(table: pa.Table, column: str, values: list[Any]) -> pa.Table:
-    array = pa.array(values, pa.string())
+def _keys(table: pa.Table, columns: tuple[str, ...], source: str) -> pa.Array:
+    """Return ids (N,) made from the content of columns, NULL for a row without any."""
+    texts = [
+        clean_column(table, name, source).to_pylist()
+        if name in table.column_names
+        else [None] * table.num_rows
+        for name in columns
+    ]
+    rows = zip(*texts, strict=True)
+    ids = [text_key("\n".join(value or "" for value in row)) if any(row) else None for row in rows]
+    return pa.array(ids, pa.string())
+
+
+def _with(table: pa.Table, column: str, values: pa.Array) -> pa.Table:
     if column in table.column_names:
-        return table.set_column(table.column_names.index(column), column, array)
-    return table.append_column(column, array)
+        return table.set_column(table.column_names.index(column), column, values)
+    return table.append_column(column, values)
 
 
 def _columns(table: pa.Table, wanted: tuple[str, ...]) -> pa.Table:
     return table.select([name for name in wanted if name in table.column_names])
-
-
-def _rows(table: pa.Table, chosen: pa.Array, wanted: tuple[str, ...]) -> pa.Table | None:
-    rows = _columns(table, wanted).filter(chosen)
-    return rows if rows.num_rows else None

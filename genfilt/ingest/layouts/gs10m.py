@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genfilt.common.errors import UserError
-from genfilt.ingest.ingest import Sources
 from genfilt.ingest.readers import read_source, require_columns
+from genfilt.ingest.sources import Sources
 from genfilt.store.keys import text_key
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ ROWS_AT_A_TIME = 1024  # pictures come in the rows
 
 
 def read(source: Path, keep: KeepPicture) -> Sources:
-    """Read a file or all Parquet and CSV files of a folder, pictures as they stream by."""
-    products: dict[str, list[Any]] = {
-        name: [] for name in ("product_id", "title", "image", "split")
-    }
+    """Read a file or all Parquet and CSV files of a folder, pictures as they stream by.
+
+    Raises:
+        UserError: a file or one of its columns is missing.
+    """
+    products = _Columns("product_id", "title", "image", "split")
+    clicks = _Columns("query_id", "product_id", "clicks", "split")
     queries: dict[str, str] = {}
-    clicks: dict[str, list[Any]] = {
-        name: [] for name in ("query_id", "product_id", "clicks", "split")
-    }
     seen: set[str] = set()
     for path in _files(source):
         of_products, of_pairs = _splits(path)
@@ -57,20 +57,34 @@ def read(source: Path, keep: KeepPicture) -> Sources:
             product_id, query = str(row["product_id"]), str(row["query"] or "")
             if product_id not in seen:
                 seen.add(product_id)
-                image = keep(row.get("image")) or row.get("image_local")
-                values = (product_id, row["title"], image, of_products)
-                for column, value in zip(products.values(), values, strict=True):
-                    column.append(value)
+                image = keep(row.get("image")) or _text(row.get("image_local"))
+                products.append(product_id, _text(row["title"]), image, of_products)
             query_id = str(row.get("query_id") or text_key(query))
             queries.setdefault(query_id, query)
-            pair = (query_id, product_id, str(row.get("score_linear") or 1), of_pairs)
-            for column, value in zip(clicks.values(), pair, strict=True):
-                column.append(value)
+            clicks.append(query_id, product_id, str(row.get("score_linear") or 1), of_pairs)
     return Sources(
-        products=_table(products),
+        products=products.table(),
         queries=pa.table({"query_id": list(queries), "query": list(queries.values())}),
-        clicks=_table(clicks),
+        clicks=clicks.table(),
     )
+
+
+class _Columns:
+    """Columns of text that grow by rows."""
+
+    def __init__(self, *names: str) -> None:
+        self.values: dict[str, list[str | None]] = {name: [] for name in names}
+
+    def append(self, *row: str | None) -> None:
+        for column, value in zip(self.values.values(), row, strict=True):
+            column.append(value)
+
+    def table(self) -> pa.Table:
+        return pa.table({name: pa.array(v, pa.string()) for name, v in self.values.items()})
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _files(source: Path) -> list[Path]:
@@ -88,7 +102,7 @@ def _splits(path: Path) -> tuple[str | None, str | None]:
     return SPLITS[published] if published else (None, None)
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def _rows(path: Path) -> Iterator[dict[str, object]]:
     if path.suffix == ".csv":
         table = read_source(str(path))
         require_columns(table, NEEDED, str(path))
@@ -103,7 +117,3 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             yield from batch.to_pylist()
     except pa.ArrowException as error:
         raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-
-
-def _table(columns: dict[str, list[Any]]) -> pa.Table:
-    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})

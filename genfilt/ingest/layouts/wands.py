@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from genfilt.ingest.ingest import Sources
+from genfilt.ingest.formats.delimited import read_delimited
 from genfilt.ingest.layouts.layout_files import find_required
-from genfilt.ingest.readers import read_delimited, require_columns
+from genfilt.ingest.readers import require_columns
+from genfilt.ingest.sources import Sources
 
 LABELS = {"Exact": 1, "Partial": 0, "Irrelevant": 0}
 FOLDERS = ("", "dataset")

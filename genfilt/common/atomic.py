@@ -94,3 +94,10 @@ def sync(path: Path) -> None:
     """Flush a file's content to disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def follow_umask(path: Path) -> None:
+    """Give a file the permissions of a new one: some libraries create files for the owner alone."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
-from numpy.typing import NDArray
 
+from genfilt.common.arrays import Rows
 from genfilt.common.atomic import write_text
 from genfilt.common.errors import UsageError, UserError
-from trainer.database.known_pairs import open_database
+from trainer.database.reading import open_database
 from trainer.evaluation.candidates import SPLITS
-from trainer.human_eval.sheet import Shown, write_sheet
+from trainer.human_eval.sheet import ShownProduct, check_sheet, key_of, write_sheet
 from trainer.serving.relevance_model import RelevanceModel, load
 from trainer.serving.vectors import encode_catalogue
 
@@ -37,10 +36,10 @@ WHERE p IN (SELECT unnest($wanted::INTEGER[])) GROUP BY p
 
 @dataclass(frozen=True)
 class Draw:
-    """What is drawn for judging."""
+    """The options of a draw."""
 
     split: str = "val"
-    """Whose queries: those with a click or label of it."""
+    """Queries with a click or label of this split are drawn."""
     queries: int = 50
     """How many of them, at most."""
     top: int = 10
@@ -50,15 +49,15 @@ class Draw:
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
-            raise UsageError(f"--split is '{self.split}'; give one of {', '.join(SPLITS)}.")
+            raise UsageError(f"--split must be one of {', '.join(SPLITS)}, got '{self.split}'.")
         for name in ("queries", "top"):
             if getattr(self, name) < 1:
-                raise UsageError(f"--{name} is {getattr(self, name)}; give 1 or more.")
+                raise UsageError(f"--{name} must be 1 or more, got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
-class Keyed:
-    """Whose a row is: its rank with each of the two models, None where it is not in the top."""
+class KeyRow:
+    """A row's rank with each of the two models, None where it is not in the top."""
 
     row: str
     query_id: str
@@ -68,14 +67,15 @@ class Keyed:
 
 @dataclass(frozen=True)
 class Key:
-    """The two models and whose each row of the sheet is."""
+    """The two models, and which of them chose each row of the sheet."""
 
     models: tuple[str, str]
-    rows: list[Keyed]
+    rows: list[KeyRow]
 
     def write(self, path: Path) -> None:
-        """Write the key as JSON; whoever judges must not see it."""
-        write_text(path, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+        """Write the key as JSON; judges must not see it."""
+        text = json.dumps(asdict(self), indent=1, ensure_ascii=False)
+        write_text(path, text + "\n", option="--to")
 
     @classmethod
     def read(cls, path: Path) -> Key:
@@ -87,16 +87,31 @@ class Key:
         try:
             values = json.loads(path.read_text("utf-8"))
             first, second = values["models"]
-            rows = [Keyed(**row | {"ranks": tuple(row["ranks"])}) for row in values["rows"]]
+            rows = [KeyRow(**row | {"ranks": tuple(row["ranks"])}) for row in values["rows"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"{path} is no key of a sheet ({error}); give --key the file that "
+                f"{path} is not the key of a sheet ({error}); give --key the file that "
                 "trainer judge export wrote beside the sheet."
             ) from error
         return cls((first, second), rows)
 
 
-def export_sheet(models: tuple[Path, Path], db: Path, path: Path, draw: Draw) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ExportedSheet:
+    """Where a sheet, its page and its key were written, and how much there is to judge."""
+
+    sheet: Path
+    page: Path
+    key: Path
+    queries: int
+    rows: int
+    unreadable_pictures: tuple[str, ...]
+    """Ids of catalogue products whose picture cannot be read, ranked with a white one."""
+
+
+def export_sheet(
+    models: tuple[Path, Path], db: Path, path: Path, draw: Draw, *, overwrite: bool = False
+) -> ExportedSheet:
     """Write the top products of two models as one blind sheet, and its key beside it.
 
     A product that both models chose is judged once. Rows stand by query, in random order.
@@ -106,37 +121,56 @@ def export_sheet(models: tuple[Path, Path], db: Path, path: Path, draw: Draw) ->
         db: a genfilt database, whose whole catalogue is ranked.
         path: the sheet's; the page is path.html and the key path.key.json.
         draw: which queries, and how many products.
+        overwrite: replace a sheet that is filled in, and its key.
 
     Raises:
+        UsageError: both models are one, or a file is at `path` that must be kept.
         UserError: a model or the database cannot be read, or has nothing to judge.
     """
     if models[0].resolve() == models[1].resolve():
         raise UsageError(f"Both models are {models[0]}; give two different folders.")
+    check_sheet(path, overwrite=overwrite)
     with open_database(db) as connection:
         queries = _queries(connection, draw, db)
     texts = [text for _, _, text in queries]
     ranked = [rank(load(model), texts, db, draw.top) for model in models]
     with open_database(db) as connection:
-        wanted = np.unique(np.concatenate(ranked)).tolist()
+        wanted = np.unique(np.concatenate([one.numbers for one in ranked])).tolist()
         found = connection.execute(PRODUCTS, {"wanted": wanted}).fetchall()
     products = {p: (name, title, image) for p, name, title, image in found}
-    rng = np.random.default_rng(draw.seed)
-    shown: list[Shown] = []
-    keyed: list[Keyed] = []
+    shown, rows = _shuffled(queries, (ranked[0].numbers, ranked[1].numbers), products, draw.seed)
+    page = write_sheet(shown, path)
+    Key((str(models[0]), str(models[1])), rows).write(key_of(path))
+    return ExportedSheet(
+        sheet=path,
+        page=page,
+        key=key_of(path),
+        queries=len(queries),
+        rows=len(rows),
+        unreadable_pictures=ranked[0].unreadable,
+    )
+
+
+def _shuffled(
+    queries: Sequence[tuple[int, str, str]],
+    ranked: tuple[Rows, Rows],
+    products: Mapping[int, tuple[str, str, str | None]],
+    seed: int,
+) -> tuple[list[ShownProduct], list[KeyRow]]:
+    """Return the rows of the sheet and of its key, by query, in random order."""
+    rng = np.random.default_rng(seed)
+    shown: list[ShownProduct] = []
+    keyed: list[KeyRow] = []
     for place in rng.permutation(len(queries)):
         _, query_id, query = queries[place]
         first, second = (numbers[place].tolist() for numbers in ranked)
         for p in rng.permutation(np.union1d(first, second)).tolist():
             product_id, title, image = products[p]
             row = f"{len(shown) + 1}{''.join(rng.choice(list(LETTERS), 4))}"
-            shown.append(Shown(row, query, title, image))
+            shown.append(ShownProduct(row, query, title, image))
             ranks = (_rank(first, p), _rank(second, p))
-            keyed.append(Keyed(row, query_id, product_id, ranks))
-    key = path.with_suffix(".key.json")
-    page = write_sheet(shown, path)
-    Key((str(models[0]), str(models[1])), keyed).write(key)
-    made = {"sheet": str(path), "page": str(page), "key": str(key)}
-    return made | {"queries": len(queries), "rows": len(shown)}
+            keyed.append(KeyRow(row, query_id, product_id, ranks))
+    return shown, keyed
 
 
 def _queries(
@@ -153,22 +187,32 @@ def _queries(
     return [found[place] for place in np.sort(chosen)]
 
 
-def rank(model: RelevanceModel, queries: Sequence[str], db: Path, top: int) -> NDArray[np.int64]:
-    """Return the numbers p (Q, top) of each query's best products of a catalogue, best first.
+@dataclass(frozen=True)
+class Ranking:
+    """The numbers p (Q, top) of each query's best products, best first."""
 
-    The catalogue streams by; of equal scores the smaller number comes first.
+    numbers: Rows
+    unreadable: tuple[str, ...]  # ids of products whose picture cannot be read
+
+
+def rank(model: RelevanceModel, queries: Sequence[str], db: Path, top: int) -> Ranking:
+    """Return each query's best products of a catalogue; of equal scores the smaller number first.
+
+    The catalogue is read in a stream.
     """
     wanted = model.encode_query(queries)
     scores = np.empty((len(queries), 0), dtype=np.float32)
     numbers = np.empty((len(queries), 0), dtype=np.int64)
+    unreadable: list[str] = []
     for encoded in encode_catalogue(model, db):
+        unreadable += encoded.unread
         p = np.array([product.p for product in encoded.products], dtype=np.int64)
         scores = np.concatenate([scores, wanted @ encoded.vectors.T], axis=1)
         numbers = np.concatenate([numbers, np.broadcast_to(p, (len(queries), len(p)))], axis=1)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
         scores = np.take_along_axis(scores, order, axis=1)
         numbers = np.take_along_axis(numbers, order, axis=1)
-    return numbers
+    return Ranking(numbers, tuple(unreadable))
 
 
 def _rank(chosen: list[int], p: int) -> int | None:

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genfilt.common.arrays import Integers
 from genfilt.common.errors import UsageError, UserError
 from trainer.batches.mask import Mask, Masks
 from trainer.database.catalogue import load_catalogue, load_rows
-from trainer.database.known_pairs import Integers, load_known_pairs, open_database
+from trainer.database.known_pairs import load_known_pairs
+from trainer.database.reading import open_database
 from trainer.losses.contrastive import contrastive, image_text_contrastive
 
 Modality = Literal["title", "image", "fused"]

@@ -1,7 +1,7 @@
-"""A trained model for others to use: a folder that needs nothing else, a class that reads it.
+"""Query-LIFE as a model folder of its own, and its queries' and products' vectors and scores.
 
-The folder holds config.json, model.safetensors and the tokenizer's files, and a frozen vision
-tower's own weights under `vision/`, so that no hub and no database is asked again.
+The folder has config.json, model.safetensors, the tokenizer's files and, under `vision/`, the
+weights of a frozen vision tower; neither a hub nor a database is read again.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor
 
+from genfilt.common.arrays import Vectors
+from genfilt.common.atomic import follow_umask, replaced, write_text
 from genfilt.common.errors import UserError
-from trainer.batches.reader import read_picture
+from genfilt.common.photos import open_photo
 from trainer.config import ModelConfig
 from trainer.model.encoder import load_bert
 from trainer.model.query_life import QueryLife
@@ -26,12 +28,14 @@ from trainer.model.vision import FrozenTower, build_tower
 from trainer.training import checkpoint
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from transformers import BertConfig, BertModel, PreTrainedTokenizerBase
 
 MODEL_TYPE, FORMAT, VISION = "query_life", 1, "vision"
 BATCH = 64
-Vectors = NDArray[np.float32]
 Item = TypeVar("Item")
+Picture: TypeAlias = "str | Path | Image | None"
+"""A picture file, an opened picture, or None for a product without one."""
 
 
 class RelevanceModel:
@@ -39,7 +43,7 @@ class RelevanceModel:
 
     Args:
         model: trained.
-        device: where it computes; a GPU where there is one, unless told.
+        device: where it computes; by default a GPU where there is one.
         bert: the sizes of its BERT, where they are known already.
     """
 
@@ -59,7 +63,7 @@ class RelevanceModel:
         """Return the highest stage that a run's folder holds.
 
         Raises:
-            UserError: it holds none that is whole.
+            UserError: it has no whole one.
         """
         return cls(checkpoint.load_model(checkpoint.latest_stage(Path(run))), device)
 
@@ -81,6 +85,8 @@ class RelevanceModel:
     def save_pretrained(self, folder: Path | str) -> None:
         """Write the model to a folder, config.json last: a folder that has one is whole.
 
+        Other files of the folder are kept. Files have the permissions that the umask gives.
+
         Raises:
             UserError: the folder cannot be written.
         """
@@ -89,20 +95,22 @@ class RelevanceModel:
         path, model = Path(folder), self.model
         if model.tokenizer is None:
             raise UserError("A model without a tokenizer cannot be exported; build it with one.")
+        text = json.dumps(self._described(), indent=1)
         try:
             path.mkdir(parents=True, exist_ok=True)
             (path / checkpoint.CONFIG).unlink(missing_ok=True)
             model.tokenizer.save_pretrained(path)
             if isinstance(model.vision, FrozenTower):
                 _save_tower(model.vision, path / VISION)
-            save_file(checkpoint.stored(model), path / checkpoint.WEIGHTS, {"format": "pt"})
-            text = json.dumps(self._described(), indent=1)
-            (path / checkpoint.CONFIG).write_text(text + "\n", "utf-8")
-        except OSError as error:
+            with replaced(path / checkpoint.WEIGHTS, "--to") as part:
+                save_file(checkpoint.stored(model), part, {"format": "pt"})
+                follow_umask(part)
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise UserError(
-                f"The model cannot be written to {path} ({error.strerror or error}); "
-                "give another --to."
+                f"The model cannot be written to {path} ({reason}); give another --to."
             ) from error
+        write_text(path / checkpoint.CONFIG, text + "\n", "--to")
 
     @property
     def width(self) -> int:
@@ -119,7 +127,7 @@ class RelevanceModel:
         return self._stacked(made)
 
     def encode_product(
-        self, titles: Sequence[str], images: Sequence[Any], batch_size: int = BATCH
+        self, titles: Sequence[str], images: Sequence[Picture], batch_size: int = BATCH
     ) -> Vectors:
         """Return M, unit float32 vectors (N, D) of products.
 
@@ -130,7 +138,7 @@ class RelevanceModel:
             batch_size: how many are computed at once.
 
         Raises:
-            UserError: as many images as titles are needed, or a picture cannot be read.
+            UserError: there are not as many images as titles, or a picture cannot be read.
         """
         if len(titles) != len(images):
             raise UserError(
@@ -152,13 +160,13 @@ class RelevanceModel:
         return self._stacked([self.model.fuse(*self._tokens(titles), states).embedding])
 
     def score(
-        self, queries: Sequence[str], titles: Sequence[str], images: Sequence[Any]
+        self, queries: Sequence[str], titles: Sequence[str], images: Sequence[Picture]
     ) -> Vectors:
         """Return the scores (Q, N) of every query with every product, each within [-1, 1]."""
         scores: Vectors = self.encode_query(queries) @ self.encode_product(titles, images).T
         return scores
 
-    def pixels(self, image: Any) -> Tensor:
+    def pixels(self, image: Picture) -> Tensor:
         """Return a path's or a Pillow image's pixels (3, S, S), white where it is None.
 
         Raises:
@@ -166,7 +174,7 @@ class RelevanceModel:
         """
         return picture_reader(self.model.image_transform)(image)
 
-    def _described(self) -> dict[str, Any]:
+    def _described(self) -> dict[str, object]:
         config = self.model.config
         bert = self._bert or load_bert(config).config
         return {
@@ -200,18 +208,18 @@ def load(folder: Path | str) -> RelevanceModel:
     )
 
 
-def picture_reader(transform: Callable[..., Tensor]) -> Callable[[Any], Tensor]:
+def picture_reader(transform: Callable[..., Tensor]) -> Callable[[Picture], Tensor]:
     """Return what reads a path, a Pillow image or None into pixels (3, S, S)."""
     from PIL import Image
 
-    def read(image: Any) -> Tensor:
+    def read(image: Picture) -> Tensor:
         if image is None:
             return transform(Image.new("RGB", (8, 8), "white"))
         if isinstance(image, Image.Image):
             return transform(image)
         try:
-            return read_picture(image, transform)
-        except (OSError, ValueError, SyntaxError) as fault:  # Pillow raises all three
+            return transform(open_photo(Path(image)))
+        except Exception as fault:  # Pillow's readers raise whatever a broken file leads to
             raise UserError(
                 f"The picture {image} cannot be read ({fault}); give another path, "
                 "or None for a product without a picture."
@@ -233,7 +241,7 @@ def _read_config(folder: Path) -> tuple[ModelConfig, BertConfig]:
         return replace(config, vision=tower), BertConfig(**values["bert"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{folder} holds no model that this trainer exported ({error}); "
+            f"{folder} has no model that this trainer exported ({error}); "
             f"run trainer export --to {folder}."
         ) from error
 
@@ -263,6 +271,8 @@ def _tokenizer(folder: Path, bert: BertConfig) -> PreTrainedTokenizerBase:
 
 def _save_tower(tower: FrozenTower, folder: Path) -> None:
     tower.model.save_pretrained(folder)
+    for file in folder.glob("*.safetensors"):
+        follow_umask(file)
     transform = tower.transform
     shape = {"height": transform.size, "width": transform.size}
     values = {"size": shape, "image_mean": transform.mean, "image_std": transform.std}

@@ -1,4 +1,4 @@
-"""Product vectors of a whole catalogue, in bounded memory, pictures read in workers."""
+"""Product vectors of a whole catalogue, computed in bounded memory."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
@@ -16,16 +15,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from genfilt.common.arrays import Vectors
+from genfilt.common.atomic import replaced
 from genfilt.common.console import track
 from genfilt.common.errors import UserError
-from trainer.database.known_pairs import open_database
-from trainer.serving.relevance_model import BATCH, RelevanceModel, Vectors, picture_reader
+from trainer.database.reading import open_database
+from trainer.serving.relevance_model import BATCH, RelevanceModel, picture_reader
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS = 4096  # read from the database, and written to the file, at once
-SORTING = "1GB"  # of memory for DuckDB; what does not fit is sorted on disk
+SORTING_MEMORY = "1GB"  # for DuckDB, which sorts on disk what does not fit
 # By number, so that listings of equal content are neighbours and are computed once.
 LISTINGS = """
 SELECT p, title, CASE WHEN image_key IS NOT NULL THEN image END AS image, product_id
@@ -45,7 +46,7 @@ class Product:
 
 @dataclass(frozen=True)
 class EncodedProducts:
-    """Some products and their unit vectors M (N, D); the unreadable ones' pictures count white."""
+    """Some products and their unit vectors M (N, D), with white for unreadable pictures."""
 
     products: list[Product]
     vectors: Vectors
@@ -67,9 +68,9 @@ def read_products(connection: duckdb.DuckDBPyConnection) -> Iterator[list[Produc
 
 
 def _listings(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, str, str | None, str]]:
-    reader: Any = connection.sql(LISTINGS).to_arrow_reader(ROWS)
-    for batch in reader:
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    cursor = connection.execute(LISTINGS)
+    while rows := cursor.fetchmany(ROWS):
+        yield from rows
 
 
 def encode_catalogue(
@@ -85,10 +86,9 @@ def encode_catalogue(
     Raises:
         UserError: the database cannot be opened, or has no product.
     """
-    with open_database(db) as connection, TemporaryDirectory() as folder:
-        connection.execute(f"SET memory_limit = '{SORTING}'")
-        connection.execute("SET temp_directory = ?", [folder])
-        total = connection.sql("SELECT count(DISTINCT p) FROM product_no").fetchall()[0][0]
+    with open_database(db) as connection:
+        connection.execute(f"SET memory_limit = '{SORTING_MEMORY}'")
+        ((total,),) = connection.sql("SELECT count(DISTINCT p) FROM product_no").fetchall()
         if not total:
             raise UserError(f"{db} has no products; run genfilt ingest --products.")
         batches: DataLoader[_Pictures] = DataLoader(
@@ -118,26 +118,17 @@ def write_vectors(model: RelevanceModel, db: Path, path: Path, workers: int = 1)
     import pyarrow.parquet as pq
 
     schema = pa.schema({"product_id": pa.string(), "vector": pa.list_(pa.float32(), model.width)})
-    part = path.with_name(f"{path.name}.part")
     unread: list[str] = []
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with pq.ParquetWriter(part, schema) as writer:
-            held: list[pa.RecordBatch] = []
-            for encoded in encode_catalogue(model, db, workers):
-                held.append(_rows(encoded, schema))
-                unread += encoded.unread
-                if sum(map(len, held)) >= ROWS:
-                    writer.write_table(pa.Table.from_batches(held))
-                    held = []
-            if held:
-                writer.write_table(pa.Table.from_batches(held))
-        part.replace(path)
-    except OSError as error:
-        raise UserError(
-            f"The vectors cannot be written to {path} ({error.strerror or error}); "
-            "give another --products."
-        ) from error
+    with replaced(path, "--products") as part, pq.ParquetWriter(part, schema) as writer:
+        waiting: list[pa.RecordBatch] = []
+        for encoded in encode_catalogue(model, db, workers):
+            waiting.append(_rows(encoded, schema))
+            unread += encoded.unread
+            if sum(map(len, waiting)) >= ROWS:
+                writer.write_table(pa.Table.from_batches(waiting))
+                waiting = []
+        if waiting:
+            writer.write_table(pa.Table.from_batches(waiting))
     return unread
 
 
@@ -179,7 +170,7 @@ class _PictureReader(Dataset[_Pictures]):
 
 
 class _Stream(Sampler[list[Product]]):
-    """Batches as the sampler that DataLoader asks for: drawn as workers get free, never held."""
+    """Batches as a DataLoader's sampler, drawn when a worker is free, so that few are in memory."""
 
     def __init__(self, batches: Iterator[list[Product]]) -> None:
         self.batches = batches

@@ -4,8 +4,6 @@ import errno
 import json
 import re
 import shutil
-import struct
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from genfilt.common.errors import UserError
+from tests.trainer.hostile_pictures import png_header, save_turned
 from tests.trainer.shop import Shop, draw, toy_shop
 from trainer.config import preset
 from trainer.database.catalogue import load_catalogue
@@ -312,9 +311,7 @@ def test_a_picture_of_a_billion_pixels_is_unreadable_and_a_turned_one_upright(
     huge.write_bytes(png_header(100_000, 100_000))
     with Image.open(draw(tmp_path / "bar.jpg", "red", "bar")) as picture:
         picture.save(upright, quality=95)
-        exif = Image.Exif()
-        exif[0x0112] = 6  # to be turned by 90 degrees
-        picture.transpose(Image.Transpose.ROTATE_90).save(turned, quality=95, exif=exif)
+    save_turned(upright, turned)
     with Shop(tmp_path / "shop.duckdb") as shop:
         shop.query("q", "red bar")
         for name, path in (("huge", huge), ("turned", turned), ("up", upright)):
@@ -329,21 +326,6 @@ def test_a_picture_of_a_billion_pixels_is_unreadable_and_a_turned_one_upright(
     assert "pixels" in next(iter(encoded.unreadable.values()))
     both = encoded.image.at(np.array([ids.index("turned"), ids.index("up")], dtype=np.int32))
     np.testing.assert_allclose(both[0], both[1], atol=2e-2)  # JPEG loses a little anew
-
-
-def png_header(width: int, height: int) -> bytes:
-    """The start of a PNG that claims a size, without its pixels."""
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunk = b"IHDR" + head
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + struct.pack(">I", len(head))
-        + chunk
-        + struct.pack(">I", zlib.crc32(chunk))
-        + struct.pack(">I", 0)
-        + b"IDAT"
-        + struct.pack(">I", zlib.crc32(b"IDAT"))
-    )
 
 
 def test_metrics_are_written_whole(

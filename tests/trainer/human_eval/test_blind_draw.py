@@ -13,14 +13,24 @@ from sklearn.metrics import cohen_kappa_score
 from typer.testing import CliRunner
 
 from genfilt.common.errors import UsageError, UserError
+from genfilt.common.sheets import read_rows
+from tests.trainer.hostile_pictures import png_header
 from tests.trainer.shop import Shop, draw, toy_shop
 from trainer.cli.app import app
 from trainer.config import preset
 from trainer.database.catalogue import load_catalogue
-from trainer.database.known_pairs import open_database
-from trainer.human_eval.answers import agreement, fleiss, summarize
-from trainer.human_eval.blind_draw import Draw, Key, Keyed, export_sheet
-from trainer.human_eval.sheet import GRADES, Answer, Shown, read_sheet, write_sheet
+from trainer.database.reading import open_database
+from trainer.human_eval.agreement import agreement, fleiss
+from trainer.human_eval.blind_draw import Draw, Key, KeyRow, export_sheet
+from trainer.human_eval.preference import summarize
+from trainer.human_eval.sheet import (
+    GRADES,
+    Judgement,
+    ShownProduct,
+    check_sheet,
+    read_sheet,
+    write_sheet,
+)
 from trainer.model.query_life import QueryLife
 from trainer.serving.relevance_model import RelevanceModel, load
 
@@ -69,10 +79,10 @@ def test_the_key_holds_each_models_best_products_of_the_whole_catalogue(
     models: tuple[Path, Path], shop: Path, tmp_path: Path
 ) -> None:
     made = export_sheet(models, shop, tmp_path / "sheet.csv", Draw(queries=5, top=4))
-    key = Key.read(Path(made["key"]))
+    key = Key.read(made.key)
     rows = {row["row"]: row for row in lines(tmp_path / "sheet.csv")}
     assert list(rows) == [row.row for row in key.rows]
-    assert made["rows"] == len(rows) == len({(r.query_id, r.product_id) for r in key.rows})
+    assert made.rows == len(rows) == len({(r.query_id, r.product_id) for r in key.rows})
     with open_database(shop) as connection:
         catalogue = load_catalogue(connection)
     names, titles = catalogue.product_ids.to_pylist(), catalogue.titles.to_pylist()
@@ -93,7 +103,7 @@ def test_the_key_holds_each_models_best_products_of_the_whole_catalogue(
         assert rows[row.row]["query"] == row.query_id.removeprefix("q-").replace("-", " ")
 
 
-def test_the_sheet_does_not_tell_the_models_apart(
+def test_the_sheet_shows_nothing_of_the_models(
     models: tuple[Path, Path], shop: Path, tmp_path: Path
 ) -> None:
     export_sheet(models, shop, tmp_path / "sheet.csv", Draw(queries=12, top=6))
@@ -126,7 +136,9 @@ def test_hostile_text_stays_text_and_the_page_stands_alone(tmp_path: Path) -> No
     torn = tmp_path / "b.jpg"
     torn.write_bytes(picture.read_bytes()[:200])
     images = (str(picture), str(torn), None)
-    rows = [Shown(f"{n}bcdf", HOSTILE[n], title, images[n]) for n, title in enumerate(HOSTILE)]
+    rows = [
+        ShownProduct(f"{n}bcdf", HOSTILE[n], title, images[n]) for n, title in enumerate(HOSTILE)
+    ]
     page = write_sheet(rows, tmp_path / "sheet.csv")
     read = lines(tmp_path / "sheet.csv")
     assert [row["title"] for row in read] == [f"'{HOSTILE[0]}", *HOSTILE[1:]]
@@ -143,7 +155,7 @@ def test_hostile_text_stays_text_and_the_page_stands_alone(tmp_path: Path) -> No
 
 
 def test_a_filled_sheet_is_read_as_people_save_it(tmp_path: Path) -> None:
-    write_sheet([Shown(f"{n}b", "q", "a, b; c", None) for n in range(5)], tmp_path / "s.csv")
+    write_sheet([ShownProduct(f"{n}b", "q", "a, b; c", None) for n in range(5)], tmp_path / "s.csv")
     path = fill(tmp_path / "s.csv", ["Excellent", " fair", "B", "", "e"], tmp_path / "ann.csv")
     answers = read_sheet(path)
     assert [(a.row, a.judge, a.grade) for a in answers] == [
@@ -155,7 +167,7 @@ def test_a_filled_sheet_is_read_as_people_save_it(tmp_path: Path) -> None:
     named = fill(tmp_path / "s.csv", ["Bad"] * 5, tmp_path / "x.csv", judge="Bob")
     assert {answer.judge for answer in read_sheet(named)} == {"Bob"}
     wrong = fill(tmp_path / "s.csv", ["Bad", "Good", "", "", ""], tmp_path / "y.csv")
-    with pytest.raises(UserError, match="row 1b is 'Good'; give Excellent, Fair, Bad"):
+    with pytest.raises(UserError, match="row 1b must be Excellent, Fair, Bad or empty, got 'Good'"):
         read_sheet(wrong)
     (tmp_path / "z.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="has no column 'row'"):
@@ -169,7 +181,7 @@ def random_key(rng: np.random.Generator, queries: int) -> Key:
     for q in range(queries):
         for n in range(12):
             ranks = ((n + 1 if n < 8 else None), (n - 3 if n >= 4 else None))
-            rows.append(Keyed(f"{q}x{n}", f"q{q}", f"p{int(rng.integers(99))}", ranks))
+            rows.append(KeyRow(f"{q}x{n}", f"q{q}", f"p{int(rng.integers(99))}", ranks))
     return Key(("a", "b"), rows)
 
 
@@ -177,12 +189,12 @@ def test_shares_difference_and_interval_against_naive_loops() -> None:
     rng = np.random.default_rng(0)
     key = random_key(rng, 20)
     answers = [
-        Answer(row.row, judge, int(rng.integers(3)) if row.ranks[0] else 2, "")
+        Judgement(row.row, judge, int(rng.integers(3)) if row.ranks[0] else 2, "")
         for row in key.rows
         for judge in ("ann", "bob")
         if rng.random() < 0.7
     ]
-    found = summarize(key, answers)
+    found = summarize(key, answers).to_dict()
     rows = {row.row: row for row in key.rows}
     said: dict[str, list[int]] = {}
     for answer in answers:
@@ -208,7 +220,7 @@ def test_kappas_are_the_textbooks() -> None:
     pairs = [(0, 0)] * 20 + [(0, 2)] * 5 + [(2, 0)] * 10 + [(2, 2)] * 15
     judged = {f"r{n}": {"ann": a, "bob": b} for n, (a, b) in enumerate(pairs)}
     (found,) = agreement(judged, ["ann", "bob"])
-    assert found == {
+    assert found.to_dict() == {
         "judges": "ann and bob",
         "rows": 50,
         "same grade": pytest.approx(0.7),
@@ -234,30 +246,33 @@ def test_three_judges_agree_by_pairs_and_together_on_rows_of_all() -> None:
     }
     for n in range(5):
         del judged[f"r{n}"]["cy"]
-    found = {line["judges"]: line for line in agreement(judged, judges)}
-    assert [line["rows"] for line in found.values()] == [40, 35, 35, 35]
+    found = {line.judges: line for line in agreement(judged, judges)}
+    assert [line.rows for line in found.values()] == [40, 35, 35, 35]
     rows = [row for row in judged.values() if len(row) == 3]
     expected = cohen_kappa_score([r["ann"] for r in rows], [r["cy"] for r in rows])
-    assert found["ann and cy"]["kappa"] == pytest.approx(expected)
-    assert found["ann and bob and cy"]["kappa"] is not None
+    assert found["ann and cy"].kappa == pytest.approx(expected)
+    assert found["ann and bob and cy"].kappa is not None
 
 
 def test_agreement_that_chance_explains_wholly_is_undefined() -> None:
     judged = {"r": {"ann": 1, "bob": 1}, "s": {"ann": 1}}
     (found,) = agreement(judged, ["ann", "bob"])
-    assert (found["rows"], found["same grade"], found["kappa"]) == (1, 1.0, None)
+    assert (found.rows, found.same_grade, found.kappa) == (1, 1.0, None)
     (found,) = agreement({"r": {"ann": 1}, "s": {"bob": 1}}, ["ann", "bob"])
-    assert (found["rows"], found["same grade"], found["kappa"]) == (0, None, None)
+    assert (found.rows, found.same_grade, found.kappa) == (0, None, None)
 
 
 def test_faults_of_answers_are_one_sentence() -> None:
     key = random_key(np.random.default_rng(0), 2)
-    with pytest.raises(UserError, match="ann.csv, row 9z is no row of the key"):
-        summarize(key, [Answer("9z", "ann", 0, "ann.csv, row 9z")])
-    twice = [Answer("0x0", "ann", 0, "a.csv, row 0x0"), Answer("0x0", "ann", 2, "b.csv, row 0x0")]
+    with pytest.raises(UserError, match="ann.csv, row 9z is not a row of the key"):
+        summarize(key, [Judgement("9z", "ann", 0, "ann.csv, row 9z")])
+    twice = [
+        Judgement("0x0", "ann", 0, "a.csv, row 0x0"),
+        Judgement("0x0", "ann", 2, "b.csv, row 0x0"),
+    ]
     with pytest.raises(UserError, match="'ann' judged twice, Excellent and Bad"):
         summarize(key, twice)
-    assert summarize(key, twice[:1] * 2)["judged rows"] == 1
+    assert summarize(key, twice[:1] * 2).judged_rows == 1
     with pytest.raises(UserError, match="No row is judged"):
         summarize(key, [])
 
@@ -270,12 +285,12 @@ def test_faults_of_the_command_are_one_sentence(models: tuple[Path, Path], tmp_p
         export_sheet(models, tmp_path / "shop.duckdb", sheet, Draw())
     with pytest.raises(UsageError, match="give two different folders"):
         export_sheet((models[0], models[0]), tmp_path / "shop.duckdb", sheet, Draw())
-    with pytest.raises(UsageError, match="--split is 'all'"):
+    with pytest.raises(UsageError, match="--split must be one of .*, got 'all'"):
         Draw(split="all")
-    with pytest.raises(UsageError, match="--top is 0"):
+    with pytest.raises(UsageError, match="--top must be 1 or more, got 0"):
         Draw(top=0)
     sheet.write_text("[]")
-    with pytest.raises(UserError, match="is no key of a sheet"):
+    with pytest.raises(UserError, match="is not the key of a sheet"):
         Key.read(sheet)
 
 
@@ -305,3 +320,69 @@ def test_from_the_models_to_the_table(
         *("grade", "first", "second", "difference", "low", "high")
     ]
     assert "kappa 1.000" in done.stderr
+
+
+def test_a_line_break_in_a_title_starts_no_row(tmp_path: Path) -> None:
+    for number, end in enumerate(("\r", "\n", "\r\n", "\u2028", "\v")):
+        sheet = tmp_path / f"{number}.csv"
+        write_sheet([ShownProduct("1b", "q", f"mug{end}=1+1", None)], sheet)
+        content = sheet.read_bytes()
+        assert b"\r" not in content
+        assert len(content.decode("utf-8-sig").splitlines()) == 2
+        assert [row["title"] for row in read_rows(sheet)] == [
+            "mug =1+1" if end != "\r\n" else "mug  =1+1"
+        ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_sheet_is_read_as_spreadsheets_save_it(
+    tmp_path: Path, encoding: str, delimiter: str
+) -> None:
+    path = tmp_path / "Zoë.csv"
+    with path.open("w", encoding=encoding, newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\r\n")
+        writer.writerow(["Row", "query", "title", "image", " Verdict ", "judge", "note"])
+        writer.writerow(["1b", "café; rouge", "'=1", "", "fair", "Jürgen", "two\nlines"])
+        writer.writerow(["2b", "q", "t"])  # a program may cut empty cells off
+    (answer,) = read_sheet(path)
+    assert (answer.row, answer.judge, answer.grade) == ("1b", "Jürgen", 1)
+    assert read_rows(path)[0]["title"] == "=1"
+
+
+def test_a_filled_sheet_is_not_overwritten_without_a_word(
+    models: tuple[Path, Path], shop: Path, tmp_path: Path
+) -> None:
+    sheet = tmp_path / "judge.csv"
+    options = ["--db", str(shop), "--to", str(sheet), "--queries", "1", "--top", "1"]
+    words = ["judge", "export", *map(str, models), *options]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert CliRunner().invoke(app, words).exit_code == 0  # nothing is filled in yet
+    fill(sheet, ["Fair"] * len(lines(sheet)), sheet)
+    before = sheet.read_bytes(), (tmp_path / "judge.key.json").read_bytes()
+    for other in (sheet, tmp_path / "notes.txt"):
+        with pytest.raises(UsageError, match="--to"):
+            export_sheet(models, shop, other, Draw(queries=1, top=1))
+    (tmp_path / "own.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UsageError, match="another file"):
+        check_sheet(tmp_path / "own.csv")
+    assert (sheet.read_bytes(), (tmp_path / "judge.key.json").read_bytes()) == before
+    assert CliRunner().invoke(app, [*words, "--overwrite"]).exit_code == 0
+    assert not read_sheet(sheet)
+
+
+def test_a_picture_too_large_to_read_is_named_and_ends_in_3(
+    models: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "huge.png").write_bytes(png_header(100_000, 100_000))
+    with Shop(tmp_path / "shop.duckdb") as shop:
+        shop.query("q", "ring")
+        shop.product("a", "ring", draw(tmp_path / "a.jpg", "red", "ring"), split="val")
+        shop.product("big", "large ring", tmp_path / "huge.png", split="val")
+        shop.label("q", "a", 1, "val")
+    words = ["judge", "export", *map(str, models), "--db", str(tmp_path / "shop.duckdb")]
+    done = CliRunner().invoke(app, [*words, "--to", str(tmp_path / "judge.csv")])
+    assert done.exit_code == 3, done.output
+    assert "The pictures of big cannot be read" in done.stderr
+    assert len(lines(tmp_path / "judge.csv")) == 2
+    assert "no picture" in (tmp_path / "judge.html").read_text("utf-8")

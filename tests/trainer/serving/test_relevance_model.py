@@ -1,6 +1,7 @@
 """The exported model: a folder of its own, the numbers of the model that was measured."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,14 @@ from transformers import BertConfig, BertModel, CLIPVisionConfig, CLIPVisionMode
 from typer.testing import CliRunner
 
 from genfilt.common.errors import UserError
+from tests.trainer.hostile_pictures import png_header, save_turned
 from tests.trainer.shop import Shop, draw, toy_shop
 from trainer.cli.app import app
 from trainer.config import ModelConfig, preset
 from trainer.database.catalogue import load_catalogue
-from trainer.database.known_pairs import open_database
+from trainer.database.reading import open_database
 from trainer.evaluation.candidates import load_benchmark
-from trainer.evaluation.evaluate import encode
+from trainer.evaluation.encode import encode
 from trainer.model.encoder import load_tokenizer
 from trainer.model.query_life import QueryLife
 from trainer.serving import vectors
@@ -131,7 +133,7 @@ def test_load_takes_an_exported_folder_or_a_run(model: RelevanceModel, tmp_path:
 @pytest.mark.parametrize(
     ("broken", "sentence"),
     [
-        ("config.json", "holds no model that this trainer exported"),
+        ("config.json", "has no model that this trainer exported"),
         ("model.safetensors", "cannot be read"),
         ("tokenizer.json", "lacks the tokenizer's files"),
     ],
@@ -247,3 +249,48 @@ def test_the_command_exports_and_says_what_it_could_not_read(
     assert "b" in done.stderr
     assert pq.read_metadata(parquet).num_rows == 5
     assert RelevanceModel.from_pretrained(tmp_path / "model").width == model.width
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_exported_files_have_the_permissions_of_the_umask(
+    model: RelevanceModel, tmp_path: Path, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        model.save_pretrained(tmp_path / "model")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= modes.keys()
+    assert set(modes.values()) == {0o666 & ~umask}
+
+
+def test_an_export_keeps_other_files_of_the_folder(model: RelevanceModel, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    model.save_pretrained(tmp_path)
+    model.save_pretrained(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_turned_photo_has_the_vector_of_the_upright_one(
+    model: RelevanceModel, pictures: list[Path], tmp_path: Path
+) -> None:
+    turned = save_turned(pictures[0], tmp_path / "turned.jpg")
+    found = model.encode_product(["ring"] * 3, [pictures[0], turned, Image.open(turned)])
+    assert np.allclose(found[0], found[1], atol=2e-2)  # JPEG loses a little anew
+    assert np.array_equal(found[1], found[2])
+    with Image.open(turned) as lying:
+        lying.getexif().clear()
+        flat = model.encode_product(["ring"], [Image.fromarray(np.asarray(lying))])
+    assert not np.allclose(flat[0], found[0], atol=2e-2)
+
+
+def test_a_picture_of_a_billion_pixels_is_one_sentence(
+    model: RelevanceModel, tmp_path: Path
+) -> None:
+    for name, side in (("huge", 100_000), ("large", 10_000)):
+        path = tmp_path / f"{name}.png"
+        path.write_bytes(png_header(side, side))
+        with pytest.raises(UserError, match=f"{name}.png cannot be read .*pixels"):
+            model.encode_product(["ring"], [path])

@@ -20,7 +20,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from genfilt.generators.lexicon.lexicon import Lexicon
-from genfilt.generators.neighbours import neighbours
+from genfilt.generators.neighbours.abstention import MIN_PRECISION
 from genfilt.generators.neighbours.neighbours import Neighbours
 from genfilt.generators.protocols import Caption
 from genfilt.store.keys import file_key
@@ -171,7 +171,7 @@ def main() -> None:
     print(
         f"{captioner.name}: state {len(captioner.state()):,} bytes; fitted {len(titles)} pictures "
         f"in {fitted - started:.1f} s, described {len(found)} in {ended - fitted:.1f} s; "
-        f"named from a vote of {neighbours.CERTAIN}"
+        f"a kind is named at a precision of {MIN_PRECISION}"
     )
     captions = {key: each for key, each in found.items() if isinstance(each, Caption)}
     measure_captions(rows, keys, captions)

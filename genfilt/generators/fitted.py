@@ -1,4 +1,4 @@
-"""The embedded generators as this catalogue fitted them: once, until --refit."""
+"""The embedded generators, fitted to the catalogue once and stored, until --refit."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from genfilt.generators.lexicon.lexicon import Lexicon
 from genfilt.generators.neighbours.neighbours import Neighbours
 from genfilt.store.store import Store, now
 
+MAX_STATE_BYTES = 256 << 20  # twenty times the state of a catalogue with all references
 TRAIN_TITLES = "SELECT DISTINCT title FROM products WHERE split = 'train' ORDER BY title"
 TRAIN_PICTURES = """
 SELECT image_key, min(image) AS image, list(DISTINCT title ORDER BY title) AS titles
@@ -19,21 +20,23 @@ GROUP BY image_key ORDER BY image_key
 
 
 def fitted_lexicon(store: Store, *, refit: bool = False) -> Lexicon:
-    """Return the lexicon fitted to the train split's titles, fitting and storing it at need."""
+    """Return the lexicon fitted to the train split's titles; a first call fits and stores it."""
     state = None if refit else _stored(store, "lexicon-")
     if state is not None:
         return Lexicon.from_state(state)
     titles = [title for (title,) in store.rows(TRAIN_TITLES)]
     if not titles:
-        raise UserError(f"{store.path} has no train titles to learn from; ingest --products first.")
+        raise UserError(
+            f"{store.path} has no train titles to fit the lexicon to; ingest --products first."
+        )
     say(f"lexicon: learning brands from {len(titles):,} train titles")
     lexicon = Lexicon.fit(titles)
-    _keep(store, lexicon.name, lexicon.state())
+    _store(store, lexicon.name, lexicon.state())
     return lexicon
 
 
 def fitted_neighbours(store: Store, *, refit: bool = False) -> Neighbours:
-    """Return the captioner fitted to the train split's pictures and what their titles say."""
+    """Return the captioner fitted to the train split's pictures and their titles."""
     state = None if refit else _stored(store, "neighbours-")
     if state is not None:
         return Neighbours.from_state(state)
@@ -43,21 +46,30 @@ def fitted_neighbours(store: Store, *, refit: bool = False) -> Neighbours:
     say(f"neighbours: learning from {len(pictures):,} train pictures")
     with track("fit neighbours", len(pictures)) as advance:
         neighbours = Neighbours.fit(pictures, titles, fitted_lexicon(store), advance)
-    _keep(store, neighbours.name, neighbours.state())
+    _store(store, neighbours.name, neighbours.state())
     return neighbours
 
 
 def _stored(store: Store, prefix: str) -> bytes | None:
-    """Return the newest state of a kind of generator."""
-    state = store.scalar(
-        "SELECT state FROM generator_states WHERE starts_with(generator, ?) "
-        "ORDER BY created_at DESC LIMIT 1",
+    """Return the newest state of a kind of generator; its size is checked before it is read."""
+    found = store.rows(
+        "SELECT generator, octet_length(state) FROM generator_states "
+        "WHERE starts_with(generator, ?) ORDER BY created_at DESC LIMIT 1",
         [prefix],
     )
-    return None if state is None else bytes(state)
+    if not found:
+        return None
+    generator, size = found[0]
+    if size > MAX_STATE_BYTES:
+        raise UserError(
+            f"The stored state of {generator} has {size:,} bytes and must have at most "
+            f"{MAX_STATE_BYTES:,}; run extract --refit."
+        )
+    state = store.scalar("SELECT state FROM generator_states WHERE generator = ?", [generator])
+    return bytes(state)
 
 
-def _keep(store: Store, generator: str, state: bytes) -> None:
+def _store(store: Store, generator: str, state: bytes) -> None:
     store.connection.execute(
         "INSERT OR REPLACE INTO generator_states "
         "SELECT ?, ?, count(*), ? FROM products WHERE split = 'train'",

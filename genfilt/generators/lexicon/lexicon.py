@@ -66,8 +66,11 @@ class Lexicon:
         """Rebuild a reader from `state()`."""
         try:
             found = json.loads(state)
-            return cls(found["brands"], found["heads"])
-        except (ValueError, KeyError, TypeError) as error:
+            brands, heads = found["brands"], found["heads"]
+            if not all(isinstance(text, str) for text in (*brands, *brands.values(), *heads)):
+                raise TypeError("a name is no text")
+            return cls(brands, heads)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(
                 f"The stored state of the lexicon cannot be read ({error}); run extract --refit."
             ) from error

@@ -17,8 +17,8 @@ ACHROMATIC = frozenset({"black", "gray", "white", "beige"})
 SECOND = 0.3  # share from which a second colour is named
 DRESSED = 0.12  # share of a worn figure that its clothes cover at least
 
-# How much each height of a worn figure, from its top, tells of the garment: hair and face, another
-# garment, hands and shoes lie elsewhere.
+# The weight of each height of a worn figure, from its top: hair and face, another garment, hands
+# and shoes lie elsewhere.
 HEIGHTS = {
     "upper": ((0.15, 0.0), (0.75, 1.0), (1.0, 0.15)),
     "lower": ((0.05, 0.5), (0.45, 1.0), (0.8, 0.6), (1.0, 0.05)),
@@ -63,11 +63,11 @@ def shades(figure: Figure, worn: str) -> list[Shade]:
     )
 
 
-def spoken(found: Sequence[Shade]) -> list[str]:
+def named_colors(found: Sequence[Shade]) -> list[str]:
     """Return the one or two basic colours that a caption names.
 
     The larger one comes first, but of two without a majority the colourful one: what is striped
-    on white is called by its stripes.
+    on white is named by its stripes.
     """
     named = [shade.basic for shade in found[:2] if shade.share >= SECOND] or [found[0].basic]
     if found[0].share > 0.5:

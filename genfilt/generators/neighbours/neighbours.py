@@ -3,7 +3,8 @@
 It is a heuristic for catalogue photos on plain backgrounds, not a vision-language model. Colours
 are named in CIELAB on the segmented foreground. The type word comes from titles: the visually
 nearest pictures of *other* titles in the train split vote with their core words, under a metric
-learnt from those words. It can name no type that the train titles lack, and no gender.
+learnt from those words. It names a type only where such votes proved right on the catalogue's own
+titles, never one that the train titles lack, and no gender.
 """
 
 from __future__ import annotations
@@ -12,37 +13,36 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
+from genfilt.common.errors import UserError
 from genfilt.common.photos import open_photo
 from genfilt.engines.local import ordered_map, single_threaded
 from genfilt.generators.lexicon.lexicon import JEWELRY, Lexicon
-from genfilt.generators.neighbours.color_names import Shade, in_metal, shades, spoken
+from genfilt.generators.neighbours.color_names import Shade, in_metal, named_colors, shades
 from genfilt.generators.neighbours.picture_features import features
 from genfilt.generators.neighbours.picture_groups import picture_groups
+from genfilt.generators.neighbours.references_state import pack, unpack
 from genfilt.generators.neighbours.segmentation import Figure, Floats, segment
 from genfilt.generators.neighbours.type_votes import (
+    MAX_REFERENCES,
     References,
     Vote,
     Voters,
     fit_references,
-    pack,
-    unpack,
 )
 from genfilt.generators.protocols import Caption, Failure
 from genfilt.store.keys import text_key
 from genfilt.vocabulary.terms import core_term, vocabulary, worn
 from genfilt.vocabulary.tokens import singular
 
-RULES = "neighbours 1"  # changes with the rules, so that pictures are described anew
+RULES = "neighbours 2"  # changes with the rules, so that pictures are described anew
 SIDE = 160  # pixels of the longer side that is looked at
-REFERENCES = 20_000  # views that vote at most; mirror images are views where there is room
 SHARED = 20  # titles from which a picture says nothing of any (a logo, "no picture")
-CERTAIN = 0.5  # share of votes from which a caption names the type
 METALS = {
     "white": "silver",
     "gray": "silver",
@@ -78,12 +78,14 @@ class Neighbours:
             lexicon: reads the titles; a core word outside the vocabulary has no vote.
             advance: called with the number of pictures that were done since the last call.
         """
-        told = {key: titles[key] for key in pictures if 0 < len(set(titles.get(key, ()))) <= SHARED}
-        groups = picture_groups(told)
-        words = _sample(_type_words(told, lexicon))
+        shown = {
+            key: titles[key] for key in pictures if 0 < len(set(titles.get(key, ()))) <= SHARED
+        }
+        groups = picture_groups(shown)
+        words = _sample(_type_words(shown, lexicon))
         if advance is not None:
             advance(len(pictures) - len(words))
-        look = partial(_look, len(words) <= REFERENCES // 2)
+        look = partial(_look, len(words) <= MAX_REFERENCES // 2)
         seen: list[tuple[str, list[Floats]]] = []
         for key, views in ordered_map(look, {key: pictures[key] for key in words}):
             if advance is not None:
@@ -99,8 +101,17 @@ class Neighbours:
 
     @classmethod
     def from_state(cls, state: bytes) -> Neighbours:
-        """Rebuild a captioner from `state()`."""
-        return cls(unpack(state) if state else None)
+        """Rebuild a captioner from `state()`.
+
+        Raises UserError where the bytes are no such state, or of other features than ours.
+        """
+        references = unpack(state) if state else None
+        if references is not None and len(references.basis.center) != _feature_count():
+            raise UserError(
+                "The stored state of the captioner has other features than this version; "
+                "run extract --refit."
+            )
+        return cls(references)
 
     def state(self) -> bytes:
         """Return what was learnt; empty where the train split names fewer than two types."""
@@ -116,10 +127,18 @@ class Neighbours:
         if self._voters is not None:
             blocks = list(features(figure).values())
             vote = self._voters.vote(image_key, np.concatenate(blocks))
-        certain = vote is not None and vote.share >= CERTAIN
-        place = (worn(vote.word) or "object") if vote is not None and certain else "object"
+        named = vote
+        if self._voters is not None and vote is not None and not self._voters.is_certain(vote):
+            named = None
+        place = "object" if named is None else worn(named.word) or "object"
         found = shades(figure, place)
-        return Caption(_sentence(found, vote if certain else None), _raw(found, vote))
+        return Caption(_sentence(found, named), _raw(found, vote, named is not None))
+
+
+@lru_cache(maxsize=1)
+def _feature_count() -> int:
+    blank = segment(np.full((8, 8, 3), 255, np.uint8))
+    return sum(len(block) for block in features(blank).values())
 
 
 def _describe(captioner: Neighbours, image_key: str, path: Path) -> Caption | Failure:
@@ -149,28 +168,28 @@ def load(path: Path) -> Figure | Failure:
     return segment(rgb)
 
 
-def _type_words(told: Mapping[str, Sequence[str]], lexicon: Lexicon) -> dict[str, str]:
-    """Return image key -> canonical core word of most of its titles; generic ones tell none."""
+def _type_words(shown: Mapping[str, Sequence[str]], lexicon: Lexicon) -> dict[str, str]:
+    """Return image key -> canonical core word of most of its titles; generic ones are left out."""
     read: dict[str, str | None] = {}
-    for title in sorted({title for titles in told.values() for title in titles}):
+    for title in sorted({title for titles in shown.values() for title in titles}):
         word = lexicon.attributes(title).core_word
         term = None if word is None else core_term(word)
         read[title] = None if term is None or term.generic or term.weak else term.canonical
     found = {}
-    for key in sorted(told):
-        words = Counter(word for title in told[key] if (word := read[title]) is not None)
+    for key in sorted(shown):
+        words = Counter(word for title in shown[key] if (word := read[title]) is not None)
         if words:
             found[key] = max(sorted(words), key=lambda each: words[each])
     return found
 
 
 def _sample(words: dict[str, str]) -> dict[str, str]:
-    """Keep at most REFERENCES pictures; keys are hashes of content, so the smallest are random."""
-    return dict(sorted(words.items())[:REFERENCES])
+    """Keep at most MAX_REFERENCES pictures; keys are hashes: the smallest are a random choice."""
+    return dict(sorted(words.items())[:MAX_REFERENCES])
 
 
 def _sentence(found: Sequence[Shade], vote: Vote | None) -> str:
-    basics = spoken(found)
+    basics = named_colors(found)
     if vote is not None and vote.family in JEWELRY:
         basics = in_metal(basics, METALS)
     colors = " and ".join(basics)
@@ -181,10 +200,11 @@ def _sentence(found: Sequence[Shade], vote: Vote | None) -> str:
     return f"{colors} {vote.word}" if plural else f"{article} {colors} {vote.word}"
 
 
-def _raw(found: Sequence[Shade], vote: Vote | None) -> str:
-    told: dict[str, object] = {
-        "colors": [[shade.basic, shade.name, round(shade.share, 3)] for shade in found[:4]]
+def _raw(found: Sequence[Shade], vote: Vote | None, named: bool) -> str:
+    raw: dict[str, object] = {
+        "colors": [[shade.basic, shade.name, round(shade.share, 3)] for shade in found[:4]],
+        "named": named,  # whether the caption names the kind
     }
     if vote is not None:
-        told |= {"type": vote.word, "family": vote.family, "share": round(vote.share, 3)}
-    return json.dumps(told)
+        raw |= {"type": vote.word, "family": vote.family, "share": round(vote.share, 3)}
+    return json.dumps(raw)

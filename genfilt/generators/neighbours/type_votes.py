@@ -8,16 +8,14 @@ without the fold, with references of other folds alone: no title votes on its ow
 
 from __future__ import annotations
 
-import io
-import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from genfilt.common.errors import UserError
+from genfilt.generators.neighbours.abstention import CheckedVote, certain_shares
 from genfilt.generators.neighbours.metric import Basis, fit_basis, fit_metric
 from genfilt.generators.neighbours.segmentation import Floats
 from genfilt.vocabulary.terms import core_word_family
@@ -26,7 +24,9 @@ FOLDS = 10
 NEIGHBOURS = 15  # groups that vote
 NEAREST = 400  # pictures among which these groups are looked for
 WIDTH = 4.0  # of the votes' Gaussian, in squared distances where a class has variance one
-KEY_BYTES = 8  # of an image key, enough to know a picture again
+KEY_BYTES = 8  # of an image key, enough to recognise a picture
+MAX_REFERENCES = 20_000  # views that vote; mirror images are views where there is room
+VALIDATED = 2000  # groups whose votes are compared with their titles: 0.8 is known to 0.02
 
 Ints = npt.NDArray[np.int64]
 
@@ -50,6 +50,7 @@ class References:
     groups: Ints  # (N,)
     metrics: tuple[Floats, ...]  # FOLDS of (C, K), and one learnt on all
     names: tuple[str, ...]
+    certain: Floats  # (names,) share of votes from which a kind is named; inf for never
     known_keys: npt.NDArray[np.uint64]  # (M,) ascending: pictures whose titles were read
     known_groups: Ints  # (M,)
 
@@ -79,16 +80,27 @@ class Voters:
     def vote(self, image_key: str, features: Floats) -> Vote | None:
         """Return the vote on a picture's features (D,), None where there is no neighbour."""
         references = self._references
-        fold = references.fold(image_key)
+        return self.vote_reduced(
+            references.fold(image_key), references.basis.reduce(features[None])[0]
+        )
+
+    def vote_reduced(self, fold: int, reduced: Floats) -> Vote | None:
+        """Return the vote of the other folds on reduced features (C,)."""
+        references = self._references
         if not len(self._allowed[fold]):
             return None
-        place = references.basis.reduce(features[None]) @ references.metrics[fold]
+        place = reduced[None] @ references.metrics[fold]
         distances = np.square(self._places[fold] - place).sum(axis=1)
         near = _nearest(distances)
         _, firsts = np.unique(references.groups[self._allowed[fold][near]], return_index=True)
         voting = near[np.sort(firsts)[:NEIGHBOURS]]
         weights = np.exp((distances[voting[0]] - distances[voting]) / (2 * WIDTH))
         return self._count(references.words[self._allowed[fold][voting]], weights)
+
+    def is_certain(self, vote: Vote) -> bool:
+        """Tell whether votes like this one were right often enough to name the kind."""
+        names = self._references.names
+        return vote.share >= float(self._references.certain[names.index(vote.word)])
 
     def _count(self, words: Ints, weights: Floats) -> Vote:
         names = self._references.names
@@ -140,60 +152,40 @@ def fit_references(
     ]
     keys = {int(short_key(key)): group for key, group in known.items()}
     ordered = sorted(keys)
-    return References(
+    references = References(
         basis,
         reduced,
         np.array([number[word] for word in words], dtype=np.int64),
         groups,
         (*metrics, everything),
         names,
+        np.full(len(names), np.inf, dtype=np.float32),
         np.array(ordered, dtype=np.uint64),
         np.array([keys[key] for key in ordered], dtype=np.int64),
     )
+    return replace(references, certain=_certain_shares(references))
+
+
+def _certain_shares(references: References) -> Floats:
+    """Return (names,): the share of votes from which each kind is named.
+
+    Groups are voted on by the other folds and the votes compared with the groups' own titles.
+    """
+    families = [core_word_family(name) or name for name in references.names]
+    voters = Voters(references)
+    _, firsts = np.unique(references.groups, return_index=True)
+    step = -(-len(firsts) // VALIDATED)  # groups are numbered by hashes: every step-th is random
+    checked = []
+    for row in firsts[::step]:
+        fold = int(references.groups[row]) % FOLDS
+        vote = voters.vote_reduced(fold, references.reduced[row])
+        if vote is not None:
+            right = vote.family == families[references.words[row]]
+            checked.append(CheckedVote(vote.family, vote.share, right))
+    shares = certain_shares(checked, set(families))
+    return np.array([shares[family] for family in families], dtype=np.float32)
 
 
 def short_key(image_key: str) -> np.uint64:
     """Return the first bytes of an image key as a number."""
     return np.uint64(int(image_key[: 2 * KEY_BYTES], 16))
-
-
-def pack(references: References) -> bytes:
-    """Return the references as bytes; equal references give equal bytes."""
-    arrays = [
-        references.basis.center,
-        references.basis.directions,
-        references.reduced.astype(np.float16),
-        references.words.astype(np.uint16),
-        references.groups.astype(np.int32),
-        *references.metrics,
-        np.frombuffer("\n".join(references.names).encode(), dtype=np.uint8),
-        references.known_keys,
-        references.known_groups.astype(np.int32),
-    ]
-    out = io.BytesIO()
-    for array in arrays:
-        np.lib.format.write_array(out, np.ascontiguousarray(array), allow_pickle=False)
-    return zlib.compress(out.getvalue(), level=6)
-
-
-def unpack(state: bytes) -> References:
-    """Rebuild references from `pack`'s bytes."""
-    try:
-        source = io.BytesIO(zlib.decompress(state))
-        arrays = [np.lib.format.read_array(source, allow_pickle=False) for _ in range(FOLDS + 9)]
-    except (zlib.error, ValueError, EOFError) as error:
-        raise UserError(
-            f"The stored state of the captioner cannot be read ({error}); run extract --refit."
-        ) from error
-    metrics = tuple(arrays[5 : FOLDS + 6])
-    names, keys, groups = arrays[FOLDS + 6 :]
-    return References(
-        Basis(arrays[0], arrays[1]),
-        arrays[2].astype(np.float32),
-        arrays[3].astype(np.int64),
-        arrays[4].astype(np.int64),
-        metrics,
-        tuple(names.tobytes().decode().split("\n")),
-        keys,
-        groups.astype(np.int64),
-    )

@@ -14,12 +14,13 @@ from PIL import Image, ImageDraw
 from genfilt.common.errors import UserError
 from genfilt.engines import local as parallel
 from genfilt.generators.lexicon.lexicon import Lexicon
-from genfilt.generators.neighbours.color_names import shades, spoken
+from genfilt.generators.neighbours.color_names import named_colors, shades
 from genfilt.generators.neighbours.neighbours import Neighbours, load
 from genfilt.generators.neighbours.picture_features import features
 from genfilt.generators.neighbours.picture_groups import picture_groups
+from genfilt.generators.neighbours.references_state import pack, unpack
 from genfilt.generators.neighbours.segmentation import segment
-from genfilt.generators.neighbours.type_votes import Voters, fit_references, pack, unpack
+from genfilt.generators.neighbours.type_votes import Voters, fit_references
 from genfilt.generators.protocols import Caption, Failure
 from genfilt.store.keys import file_key
 from genfilt.vocabulary.terms import color_family, core_word_family
@@ -100,7 +101,7 @@ def test_colors_are_named_in_a_perceptual_space() -> None:
         found = shades(segment(picture), "object")
         assert found[0].basic == basic, code
         assert sum(shade.share for shade in found) == pytest.approx(1)
-        assert spoken(found) == [basic]
+        assert named_colors(found) == [basic]
 
 
 def test_two_colors_are_named_the_colourful_one_first() -> None:
@@ -109,8 +110,8 @@ def test_two_colors_are_named_the_colourful_one_first() -> None:
     for top in range(10, 70, 12):
         picture[top : top + 6, 10:70] = (30, 80, 200)
     found = shades(segment(picture), "object")
-    assert set(spoken(found)) == {"blue", "black"}
-    assert spoken([each for each in found if each.share < 0.5] or found)[0] == "blue"
+    assert set(named_colors(found)) == {"blue", "black"}
+    assert named_colors([each for each in found if each.share < 0.5] or found)[0] == "blue"
 
 
 def test_shadow_gap_and_skin_are_no_product(tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_shadow_gap_and_skin_are_no_product(tmp_path: Path) -> None:
     assert not figure.foreground[104, 60]
     worn = load(draw(tmp_path / "tee.png", "tee", COLORS["green"]))
     assert not isinstance(worn, Failure)
-    assert spoken(shades(worn, "upper")) == ["green"]
+    assert named_colors(shades(worn, "upper")) == ["green"]
     share = worn.skin.sum() / worn.foreground.sum()
     assert 0.1 < share < 0.5
 

@@ -21,7 +21,7 @@ from trainer.config import Ablation, preset
 from trainer.database.known_pairs import KnownPairs, SparseRows, load_known_pairs
 from trainer.database.reading import columns
 from trainer.evaluation.evaluate import evaluate
-from trainer.training import loop
+from trainer.training import fit, stage_data
 
 
 def luma_pairs(luma: Path) -> pa.Table:
@@ -61,7 +61,7 @@ def train(kind: str, given: argparse.Namespace) -> dict[str, float]:
         known = load_known_pairs(connection, genfilt=genfilt)
         return with_all(connection, known, given) if kind == "perfect" else known
 
-    loop.load_known_pairs = chosen
+    stage_data.load_known_pairs = chosen
     out = given.out / kind
     without: tuple[Ablation, ...] = ("genfilt",) if kind == "without" else ()
     for stage, epochs in enumerate(given.epochs or (8, 4, 2), start=1):
@@ -73,7 +73,7 @@ def train(kind: str, given: argparse.Namespace) -> dict[str, float]:
             cross_query=given.cross_query,
             without=without,
         )
-        loop.fit(config, given.db, out)
+        fit.fit(config, given.db, out)
     measured = evaluate(out, given.db).scores["Q->M"]
     return {name: measured.figure(name) or 0.0 for name in ("auc", "recall@10")}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
@@ -132,14 +133,22 @@ class FitConfig:
         if self.seed < 0:
             raise UsageError(f"--seed is {self.seed}; give 0 or more.")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain values, as JSON holds them."""
         return asdict(self)
 
+    def replaced(self, values: Mapping[str, Any], model: Mapping[str, Any]) -> FitConfig:
+        """Return a copy with other values, by name, of the run and of the model.
+
+        Raises:
+            UsageError: a value is out of range.
+        """
+        return replace(self, model=replace(self.model, **model), **values)
+
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> FitConfig:
+    def from_dict(cls, given: Mapping[str, Any]) -> FitConfig:
         """Undo `to_dict`, also after JSON has turned tuples into lists."""
-        values = dict(values)
+        values = dict(given)
         values["model"] = ModelConfig(**values["model"])
         values["without"] = tuple(values["without"])
         values["betas"] = tuple(values["betas"])

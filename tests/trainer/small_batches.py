@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trainer.batches.reader import Batch, BatchReader, Inputs, inputs_of
+from trainer.batches.inputs import Inputs, inputs_of
+from trainer.batches.reader import Batch, BatchReader
 from trainer.config import Ablation, FitConfig, preset
 from trainer.model.query_life import QueryLife
-from trainer.training.loop import Source
 from trainer.training.objective import Objective, parts_of
+from trainer.training.stage_data import StageData
 
 
 def lively(config: FitConfig) -> QueryLife:
@@ -26,18 +27,18 @@ def lively(config: FitConfig) -> QueryLife:
 
 def objective_of(
     db: Path, stage: int, without: tuple[Ablation, ...] = ()
-) -> tuple[Objective, Source]:
+) -> tuple[Objective, StageData]:
     config = replace(preset("tiny", stage), without=without)
-    source = Source.read(db, config)
+    source = StageData.read(db, config)
     parts = parts_of(stage, without, cross_query=True)
     return Objective(lively(config), source.masks, parts, seed=1), source
 
 
-def batch_of(objective: Objective, source: Source, places: np.ndarray, number: int = 5) -> Batch:
+def batch_of(objective: Objective, source: StageData, places: np.ndarray, number: int = 5) -> Batch:
     transform = objective.model.image_transform
     return BatchReader(source.rows, source.catalogue.images, transform, None)[number, places]
 
 
-def inputs(objective: Objective, source: Source, places: np.ndarray) -> Inputs:
+def inputs(objective: Objective, source: StageData, places: np.ndarray) -> Inputs:
     batch = batch_of(objective, source, places)
     return inputs_of(batch, source.catalogue, objective.model.tokenize, torch.device("cpu"))

@@ -40,7 +40,7 @@ def join(rank: int, port: int) -> None:
 def step(db: Path, places: np.ndarray) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Losses and gradients of a batch in stage 3, through what accelerate makes of the module."""
     from trainer.config import preset
-    from trainer.training.loop import make_accelerator
+    from trainer.training.fit import make_accelerator
 
     accelerator = make_accelerator(preset("tiny", 3))
     objective, source = objective_of(db, 3)

@@ -99,7 +99,7 @@ def _database_row(unit: Unit, out: Path, keys: Sequence[str]) -> list[object]:
 
 def _epochs(unit: Unit, stage: int) -> str:
     folder = checkpoint.stage_folder(unit.run(FULL), stage)
-    is_there = (folder / checkpoint.CONFIG).is_file()
+    is_there = (checkpoint.current(folder) / checkpoint.CONFIG).is_file()
     return str(checkpoint.load_config(folder).epochs) if is_there else "-"
 
 

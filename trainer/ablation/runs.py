@@ -245,4 +245,4 @@ def _drop_early_weights(unit: Unit) -> None:
         last = checkpoint.latest_stage(run)
         for folder in run.glob("stage[123]"):
             if folder != last:
-                (folder / checkpoint.WEIGHTS).unlink(missing_ok=True)
+                checkpoint.drop_weights(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,20 +14,22 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from genfilt.common.arrays import Integers
-from trainer.batches.vision_cache import FeatureCache
-from trainer.database.catalogue import Catalogue, Rows
+from genfilt.common.photos import open_photo
+from trainer.batches.feature_cache import FeatureCache
+from trainer.database.catalogue import Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Item = tuple[int, NDArray[np.int64]]  # batch number, places of its rows
+MAX_REASON = 200  # characters kept of why a picture could not be read
 
 
 @dataclass(frozen=True)
 class BatchPlan:
     """The order of rows: each epoch a new permutation cut into equal batches.
 
-    It hangs on (seed, epoch) alone, and each process takes its part of the same batch, so runs on
+    It depends on (seed, epoch) alone, and each process takes its part of the same batch, so runs on
     one and on several processes, resumed or not, see the same batches.
     """
 
@@ -101,8 +103,8 @@ class BatchReader(Dataset[Batch]):
         for p in np.unique(rows.product):
             try:
                 read.append((p, self._image(int(p), number)))
-            except (OSError, ValueError, SyntaxError) as fault:  # Pillow raises all three
-                unread.append((int(p), _reason(fault)))
+            except ValueError as error:
+                unread.append((int(p), str(error)[:MAX_REASON]))
         products = np.array([p for p, _ in read], dtype=np.int32)
         rows = rows.at(np.flatnonzero(np.isin(rows.product, products)))
         images = torch.stack([image for _, image in read]) if read else torch.empty(0)
@@ -124,21 +126,18 @@ def read_picture(path: str | Path, transform: Callable[..., Tensor], *seed: int)
     """Return a picture file as the transform's tensor (3, S, S).
 
     Raises:
-        OSError, ValueError or SyntaxError: the file is missing or no whole picture.
+        ValueError: the file is missing, is not a whole picture, or has too many pixels.
     """
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return transform(image, *seed)
-
-
-def _reason(fault: Exception) -> str:
-    text = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
-    return text[:200]
+    try:
+        picture = open_photo(Path(path))
+    except Exception as error:  # Pillow's readers raise whatever a broken file leads to
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(text) from error
+    return transform(picture, *seed)
 
 
 class _Order(Sampler[Item]):
-    """A plan as the sampler that DataLoader asks for, never held whole in memory."""
+    """A plan as the sampler of a DataLoader, generated as it is read."""
 
     def __init__(self, plan: BatchPlan, first: int) -> None:
         self.plan = plan
@@ -154,50 +153,3 @@ class _Order(Sampler[Item]):
 def loader(reader: BatchReader, plan: BatchPlan, first: int, workers: int) -> DataLoader[Batch]:
     """Return the batches from number `first` on, read by worker processes in the plan's order."""
     return DataLoader(reader, batch_size=None, sampler=_Order(plan, first), num_workers=workers)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """A batch on the model's device: B rows that show U distinct products.
-
-    `images` is (U, 3, S, S), or (U, P, W) of a frozen tower. Stage 1 has no queries.
-    """
-
-    number: int
-    products: Integers  # (B,)
-    product_of_row: Tensor  # (B,) into U
-    images: Tensor
-    title_ids: Tensor  # (U, L)
-    title_mask: Tensor
-    queries: Integers | None = None  # (B,)
-    query_ids: Tensor | None = None  # (B, L)
-    query_mask: Tensor | None = None
-    positive: Tensor | None = None  # (B,) bool, QMM's target
-
-
-def inputs_of(
-    batch: Batch,
-    catalogue: Catalogue,
-    tokenize: Callable[[list[str]], dict[str, Tensor]],
-    device: torch.device,
-) -> Inputs:
-    """Return a batch with its texts as tokens, on the device."""
-    title = tokenize(catalogue.texts(catalogue.titles, batch.products))
-    inputs = Inputs(
-        number=batch.number,
-        products=batch.rows.product,
-        product_of_row=torch.from_numpy(batch.product_of_row).to(device),
-        images=batch.images.to(device),
-        title_ids=title["input_ids"].to(device),
-        title_mask=title["attention_mask"].to(device),
-    )
-    if (batch.rows.query < 0).any():
-        return inputs
-    query = tokenize(catalogue.texts(catalogue.queries, batch.rows.query))
-    return replace(
-        inputs,
-        queries=batch.rows.query,
-        query_ids=query["input_ids"].to(device),
-        query_mask=query["attention_mask"].to(device),
-        positive=torch.from_numpy(batch.rows.positive).to(device),
-    )

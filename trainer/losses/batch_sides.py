@@ -1,4 +1,4 @@
-"""Rows of a batch as two sides that are contrasted and matched, over all processes."""
+"""The two sides of the pairs that a batch contrasts and matches, over all processes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from trainer.losses.matching import draw_negatives, row_uniforms
 
 @dataclass(frozen=True)
 class BatchSide:
-    """What each of B rows has on one side of a pair: one of U sequences, and an embedding.
+    """One side of B pairs: row i has one of U token sequences, and an embedding.
 
     `tokens` are ids (U, L) of texts that read, or states (U, P, H) that are read; `mask` (U, L) or
-    (U, P) tells which of them are real. Row i has sequence of_row[i] and embedding[i] (B, D).
+    (U, P) marks the real ones. Row i has sequence of_row[i] and embedding[i] (B, D).
     """
 
     tokens: Tensor
@@ -41,30 +41,30 @@ class BatchSide:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where this process's rows stand among the gathered ones, and what seeds their draws."""
+class OwnRows:
+    """Which of all processes' rows are this process's, and what seeds their draws."""
 
     first: int
-    rows: int
+    count: int
     seed: int
-    number: int  # of the batch
+    batch: int  # its number
 
     @property
-    def mine(self) -> slice:
-        """This process's rows."""
-        return slice(self.first, self.first + self.rows)
+    def slice(self) -> slice:
+        """This process's rows among all."""
+        return slice(self.first, self.first + self.count)
 
     def draw(
         self, name: str, similarity: Tensor, forbidden: Tensor, temperature: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return a hard column for each of this process's rows (B, G), and whether there is one."""
-        uniform = row_uniforms(self.seed, self.number, name, self.first + self.rows)[self.first :]
+        """Return a hard column for each own row of (B, G), and whether there is one."""
+        uniform = row_uniforms(self.seed, self.batch, name, self.first + self.count)[self.first :]
         return draw_negatives(similarity, forbidden, temperature, uniform.to(similarity.device))
 
 
 @dataclass(frozen=True)
-class Negatives:
-    """For each of this process's rows a pair with a drawn read side, then one with a drawn text.
+class HardNegatives:
+    """For each own row a pair with another read side, then for each one with another text.
 
     `text` and `read` (2B,) are rows of all processes; `found` (2B,) is False where nothing was
     left to draw.
@@ -75,35 +75,33 @@ class Negatives:
     found: Tensor
 
     @classmethod
-    def drawn(
+    def draw(
         cls,
         name: str,
-        place: Place,
-        every: tuple[BatchSide, BatchSide],
+        own: OwnRows,
+        sides: tuple[BatchSide, BatchSide],
         positive: Tensor,
         temperature: Tensor,
-    ) -> Negatives:
+    ) -> HardNegatives:
         """Draw hard negatives out of all rows.
 
         Args:
             name: tells the losses' draws apart.
-            place: this process's rows.
-            every: the text side and the read side of all rows.
+            own: this process's rows.
+            sides: the text side and the read side of all rows.
             positive: (G, G) bool, text a and read side b; such a pair is never drawn.
             temperature: tau.
         """
-        text, read = every
-        mine = place.mine
+        text, read = sides
+        rows = own.slice
         similar = text.embedding.detach() @ read.embedding.detach().T  # (G, G)
-        other_read, has_read = place.draw(
-            f"{name} read", similar[mine], positive[mine], temperature
+        other_read, has_read = own.draw(f"{name} read", similar[rows], positive[rows], temperature)
+        other_text, has_text = own.draw(
+            f"{name} text", similar[:, rows].T, positive[:, rows].T, temperature
         )
-        other_text, has_text = place.draw(
-            f"{name} text", similar[:, mine].T, positive[:, mine].T, temperature
-        )
-        own = torch.arange(mine.start, mine.stop, device=positive.device)
+        same = torch.arange(rows.start, rows.stop, device=positive.device)
         return cls(
-            text=torch.cat([own, other_text]),
-            read=torch.cat([other_read, own]),
+            text=torch.cat([same, other_text]),
+            read=torch.cat([other_read, same]),
             found=torch.cat([has_read, has_text]),
         )

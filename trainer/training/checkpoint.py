@@ -1,29 +1,33 @@
-"""Stages on disk, written so that a reader never sees half of one.
+"""A stage on disk: numbered runs, the checkpoints of each, and which run is current.
 
-A stage's folder holds config.json and model.safetensors once the stage is done, and while it
-runs `step-N` folders from which it resumes. Weights of a frozen tower are not stored: they are
-read again from where the configuration names them.
+OUT/stageN has a folder `run-0001`, `run-0002`, ... for each time that the stage was trained, and a
+file `current` that names the finished one. A run's folder has config.json from its start, `step-N`
+folders to resume from while it runs, and model.safetensors once it is finished; then `current` is
+replaced and earlier runs are removed. Whatever is killed when, a reader finds one run's weights
+with that run's configuration. Weights of a frozen tower are not stored: they are read again from
+where the configuration names them.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from genfilt.common.atomic import replaced, replaced_folder, write_text
 from genfilt.common.errors import UserError
 from trainer.config import FitConfig
 from trainer.model.query_life import QueryLife
 
 WEIGHTS, CONFIG, OPTIMIZER, STATE = "model.safetensors", "config.json", "optimizer.pt", "state.json"
+CURRENT = "current"
 
 
 def stage_folder(out: Path, stage: int) -> Path:
@@ -31,9 +35,18 @@ def stage_folder(out: Path, stage: int) -> Path:
     return out / f"stage{stage}"
 
 
+def current(folder: Path) -> Path:
+    """Return the folder of a stage's finished run, or `folder` itself where it has no runs."""
+    try:
+        return folder / (folder / CURRENT).read_text("utf-8").strip()
+    except OSError:
+        return folder
+
+
 def is_done(folder: Path) -> bool:
-    """Tell whether a stage's folder holds its final weights."""
-    return (folder / WEIGHTS).is_file() and (folder / CONFIG).is_file()
+    """Tell whether a stage's folder has final weights."""
+    run = current(folder)
+    return (run / WEIGHTS).is_file() and (run / CONFIG).is_file()
 
 
 def latest_stage(out: Path) -> Path:
@@ -49,12 +62,12 @@ def latest_stage(out: Path) -> Path:
 
 
 def load_config(folder: Path) -> FitConfig:
-    """Return the configuration that a stage or step folder was written with.
+    """Return the configuration that a stage, run or step folder was written with.
 
     Raises:
         UserError: it is missing, or of another version.
     """
-    path = folder / CONFIG
+    path = current(folder) / CONFIG
     try:
         return FitConfig.from_dict(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -67,7 +80,7 @@ def load_model(folder: Path) -> QueryLife:
     """Return the model of a stage's folder in eval mode, on the CPU.
 
     Raises:
-        UserError: the folder holds no whole checkpoint.
+        UserError: the folder has no whole checkpoint.
     """
     model = QueryLife.build(load_config(folder).model)
     load_weights(model, folder)
@@ -75,12 +88,12 @@ def load_model(folder: Path) -> QueryLife:
 
 
 def load_weights(model: QueryLife, folder: Path) -> None:
-    """Fill a model with a folder's weights.
+    """Fill a model with the weights of a stage, run, step or exported folder.
 
     Raises:
         UserError: there are none, or they are of another shape than the model.
     """
-    path = folder / WEIGHTS
+    path = current(folder) / WEIGHTS
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -107,48 +120,97 @@ def stored(model: QueryLife) -> dict[str, Tensor]:
     }
 
 
-def save_stage(folder: Path, model: QueryLife, config: FitConfig) -> None:
-    """Write a finished stage and drop the folders it would resume from."""
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{WEIGHTS}.part"
-    save_file(stored(model), part)
-    _write(folder / CONFIG, json.dumps(config.to_dict(), indent=1).encode())
-    _settle(part)
-    part.replace(folder / WEIGHTS)
-    drop_steps(folder)
+def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as safetensors, whole or not at all, with the permissions of any new file.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    with replaced(path) as part:
+        part.touch()
+        permissions = part.stat().st_mode & 0o777
+        save_file(dict(weights), part, {"format": "pt"})
+        part.chmod(permissions)  # safetensors makes a file of its own, for its owner alone
+
+
+def last_run(folder: Path) -> Path | None:
+    """Return the newest run of a stage, finished or not; None where there is none."""
+    runs = [path for path in folder.glob("run-*") if re.fullmatch(r"run-\d+", path.name)]
+    return max(runs, default=None)
+
+
+def new_run(folder: Path, config: FitConfig) -> Path:
+    """Make the folder of a stage's next run, with its configuration; unfinished ones are removed.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    finished = current(folder)
+    last = last_run(folder)
+    number = int(last.name.removeprefix("run-")) + 1 if last else 1
+    run = folder / f"run-{number:04d}"
+    with replaced_folder(run) as part:
+        write_text(part / CONFIG, json.dumps(config.to_dict(), indent=1))
+    _remove(path for path in folder.glob("run-*") if path not in (run, finished))
+    return run
+
+
+def finish_run(run: Path, model: QueryLife) -> None:
+    """Write a run's final weights and make it the stage's current one; remove earlier runs.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    folder = run.parent
+    write_weights(stored(model), run / WEIGHTS)
+    write_text(folder / CURRENT, run.name + "\n")
+    _remove(run.glob("step-*"))
+    _remove(path for path in folder.glob("run-*") if path != run)
+
+
+def save_stage(folder: Path, model: QueryLife, config: FitConfig) -> Path:
+    """Write a finished stage and return the folder of its run."""
+    run = new_run(folder, config)
+    finish_run(run, model)
+    return run
 
 
 def save_step(
-    folder: Path,
+    run: Path,
     model: QueryLife,
     optimizer: torch.optim.Optimizer,
     config: FitConfig,
-    state: dict[str, Any],
+    state: Mapping[str, object],
 ) -> None:
-    """Write what a stage resumes from; state["step"] names the folder, older ones are dropped."""
-    final = folder / f"step-{state['step']:08d}"
-    part = folder / f"{final.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    save_file(stored(model), part / WEIGHTS)
-    torch.save(optimizer.state_dict(), part / OPTIMIZER)
-    _write(part / CONFIG, json.dumps(config.to_dict(), indent=1).encode())
-    _write(part / STATE, json.dumps(state).encode())
-    for file in part.iterdir():
-        _settle(file)
-    part.replace(final)
-    for old in folder.glob("step-*"):
-        if old != final:
-            shutil.rmtree(old)
+    """Write what a run resumes from; state["step"] names the folder, earlier ones are removed.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    final = run / f"step-{state['step']:08d}"
+    with replaced_folder(final) as part:
+        write_weights(stored(model), part / WEIGHTS)
+        with (part / OPTIMIZER).open("wb") as file:
+            torch.save(optimizer.state_dict(), file)
+        write_text(part / CONFIG, json.dumps(config.to_dict(), indent=1))
+        write_text(part / STATE, json.dumps(state))
+    _remove(path for path in run.glob("step-*") if path != final)
 
 
-def latest_step(folder: Path) -> Path | None:
-    """Return the newest whole step folder of a stage, None where there is none."""
-    whole = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name)]
+def latest_step(run: Path) -> Path | None:
+    """Return the newest whole step folder of a run, None where there is none."""
+    whole = [
+        path
+        for path in run.glob("step-*")
+        if re.fullmatch(r"step-\d+", path.name)
+        and all((path / name).is_file() for name in (WEIGHTS, OPTIMIZER, CONFIG, STATE))
+    ]
     return max(whole, default=None)
 
 
-def load_step(folder: Path, model: QueryLife, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def load_step(
+    folder: Path, model: QueryLife, optimizer: torch.optim.Optimizer
+) -> dict[str, object]:
     """Fill model and optimizer from a step folder and return its state.
 
     Raises:
@@ -156,23 +218,19 @@ def load_step(folder: Path, model: QueryLife, optimizer: torch.optim.Optimizer) 
     """
     load_weights(model, folder)
     optimizer.load_state_dict(torch.load(folder / OPTIMIZER, weights_only=True))
-    state: dict[str, Any] = json.loads((folder / STATE).read_text("utf-8"))
+    state: dict[str, object] = json.loads((folder / STATE).read_text("utf-8"))
     return state
 
 
-def drop_steps(folder: Path) -> None:
-    """Remove what a stage would resume from."""
-    for path in folder.glob("step-*"):
-        shutil.rmtree(path)
+def drop_weights(folder: Path) -> None:
+    """Remove the final weights of a stage; its configuration and logs stay."""
+    (current(folder) / WEIGHTS).unlink(missing_ok=True)
 
 
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content)
-    _settle(part)
-    part.replace(path)
-
-
-def _settle(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+def _remove(folders: Iterable[Path]) -> None:
+    """Remove folders; each is renamed first, so that a half-removed one is never read."""
+    for folder in list(folders):
+        removed = folder.with_name(f".{folder.name}.removed")
+        shutil.rmtree(removed, ignore_errors=True)
+        folder.replace(removed)
+        shutil.rmtree(removed, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What each stage adds up (section 4.3): masks, negatives and losses around the model's passes."""
+"""The loss of a stage (paper, eq. 4): the model's passes, hard negatives and the losses' sum."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from genfilt.common.arrays import Integers
+from trainer.batches.inputs import Inputs
 from trainer.batches.mask import Mask, Masks
-from trainer.batches.reader import Inputs
 from trainer.config import Ablation
 from trainer.distributed import first_row, gather, mean_of_all
-from trainer.losses.batch_sides import BatchSide, Negatives, Place
+from trainer.losses.batch_sides import BatchSide, HardNegatives, OwnRows
 from trainer.losses.contrastive import contrastive_rows, cross_query_pairs
 from trainer.losses.matching import matching_rows
 from trainer.model.encoder import Memory
@@ -69,23 +69,22 @@ class Objective(nn.Module):
         """
         model, row, device = self.passes, inputs.product_of_row, inputs.title_ids.device
         ids, mask = inputs.title_ids, inputs.title_mask
-        place = Place(first_row(len(row), device), len(row), self.seed, inputs.number)
-        products = numbers(inputs.products, device)
+        own = OwnRows(first_row(len(row), device), len(row), self.seed, inputs.number)
+        products = gather_numbers(inputs.products, device)
         image = model.encode_images(inputs.images)
         patches = torch.ones(image.states.shape[:2], dtype=torch.bool, device=device)
-        sides = [
-            BatchSide.of(ids, mask, model.encode_titles(ids, mask).embedding, row).gathered(),
-            BatchSide.of(image.states, patches, image.embedding, row).gathered(),
-        ]
+        titles = BatchSide.of(ids, mask, model.encode_titles(ids, mask).embedding, row).gathered()
+        images = BatchSide.of(image.states, patches, image.embedding, row).gathered()
         fused = model.fuse(ids, mask, image.states)
         own_pairs = model.match_fused(fused).index_select(0, row)
-        losses, positives = self._product_losses(place, sides, products, own_pairs)
+        losses, positives = self._product_losses(own, (titles, images), products, own_pairs)
+        sides = [titles, images]
         if inputs.queries is not None:
-            fusion = BatchSide.of(fused.states, fused.mask, fused.embedding, row)
-            sides += [fusion.gathered(), self._queries(inputs).gathered()]
-            more, positives = self._query_losses(place, sides, inputs, products)
+            fusions = BatchSide.of(fused.states, fused.mask, fused.embedding, row).gathered()
+            sides += [fusions, self._queries(inputs).gathered()]
+            more, positives = self._query_losses(own, sides, inputs, products)
             losses |= more
-        finite = [side.embedding[place.mine].isfinite().all(dim=1) for side in sides]
+        finite = [side.embedding[own.slice].isfinite().all(dim=1) for side in sides]
         return losses, {"faulty": ~torch.stack(finite).all(dim=0), "positives": positives}
 
     def _queries(self, inputs: Inputs) -> BatchSide:
@@ -96,40 +95,46 @@ class Objective(nn.Module):
         return BatchSide.of(inputs.query_ids, inputs.query_mask, query.embedding, row)
 
     def _product_losses(
-        self, place: Place, sides: list[BatchSide], products: Integers, own_pairs: Tensor
+        self,
+        own: OwnRows,
+        sides: tuple[BatchSide, BatchSide],
+        products: Integers,
+        own_pairs: Tensor,
     ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return ITC and ITM, and the size (B,) of each own row's P(i) in ITC's mask."""
         titles, images = sides
-        matches = tensor(self.masks.image_title(products), titles)  # image a, title b
+        matches = as_tensor(self.masks.image_title(products), titles)  # image a, title b
         losses = {}
         if "itc" in self.parts:
-            there = self._contrast(place, images, titles, matches)
-            losses["itc"] = (there + self._contrast(place, titles, images, matches.T)) / 2
+            there = self._contrast(own, images, titles, matches)
+            losses["itc"] = (there + self._contrast(own, titles, images, matches.T)) / 2
         if "itm" in self.parts:
-            drawn = self._drawn("itm", place, (titles, images), matches.T)
+            drawn = self._draw("itm", own, sides, matches.T)
             text = titles.of_row[drawn.text]
             logits = self.passes.match_titles(
                 titles.tokens[text], titles.mask[text], images.tokens, images.of_row[drawn.read]
             )
             losses["itm"] = _matched(
-                torch.cat([own_pairs, logits]), torch.ones(place.rows), drawn.found
+                torch.cat([own_pairs, logits]), torch.ones(own.count), drawn.found
             )
-        return losses, matches[place.mine].sum(dim=1)
+        return losses, matches[own.slice].sum(dim=1)
 
     def _query_losses(
-        self, place: Place, sides: list[BatchSide], inputs: Inputs, products: Integers
+        self, own: OwnRows, sides: list[BatchSide], inputs: Inputs, products: Integers
     ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the losses of queries, and the size (B,) of each own row's P(i) in M's mask."""
         titles, images, fusions, queries = sides
         assert inputs.queries is not None
         assert inputs.positive is not None
-        masks = self.masks.queries(numbers(inputs.queries, titles.mask.device), products)
-        positive = tensor(masks.fused, titles)
+        masks = self.masks.queries(gather_numbers(inputs.queries, titles.mask.device), products)
+        positive = as_tensor(masks.fused, titles)
         contrasts = {
-            "qic": (images, tensor(masks.image, titles)),
-            "qtc": (titles, tensor(masks.title, titles)),
+            "qic": (images, as_tensor(masks.image, titles)),
+            "qtc": (titles, as_tensor(masks.title, titles)),
             "qmc": (fusions, positive),
         }
         losses = {
-            name: self._contrast(place, queries, side, mask)
+            name: self._contrast(own, queries, side, mask)
             for name, (side, mask) in contrasts.items()
             if name in self.parts
         }
@@ -137,36 +142,39 @@ class Objective(nn.Module):
             values = cross_query_pairs(
                 queries.embedding, fusions.embedding, positive, self.model.temperature
             )
-            losses["qmx"] = mean_of_all(values[place.mine], positive[place.mine])
+            losses["qmx"] = mean_of_all(values[own.slice], positive[own.slice])
         if "qmm" in self.parts:
-            drawn = self._drawn("qmm", place, (queries, fusions), positive)
-            own = torch.arange(place.rows, device=positive.device) + place.first
-            text = queries.of_row[torch.cat([own, drawn.text])]
-            read = fusions.of_row[torch.cat([own, drawn.read])]
-            logits = self.passes.match_queries(
-                queries.tokens[text],
-                queries.mask[text],
-                Memory(fusions.tokens, fusions.mask, read),
-            )
+            drawn = self._draw("qmm", own, (queries, fusions), positive)
+            logits = self._match_queries(own, drawn, queries, fusions)
             losses["qmm"] = _matched(logits, inputs.positive, drawn.found)
-        return losses, positive[place.mine].sum(dim=1)
+        return losses, positive[own.slice].sum(dim=1)
+
+    def _match_queries(
+        self, own: OwnRows, drawn: HardNegatives, queries: BatchSide, fusions: BatchSide
+    ) -> Tensor:
+        """Return QMM's logits (3B, 2): own pairs, then the drawn ones."""
+        rows = torch.arange(own.count, device=queries.mask.device) + own.first
+        text = queries.of_row[torch.cat([rows, drawn.text])]
+        read = fusions.of_row[torch.cat([rows, drawn.read])]
+        memory = Memory(fusions.tokens, fusions.mask, read)
+        return self.passes.match_queries(queries.tokens[text], queries.mask[text], memory)
 
     def _contrast(
-        self, place: Place, rows: BatchSide, columns: BatchSide, positive: Tensor
+        self, own: OwnRows, rows: BatchSide, columns: BatchSide, positive: Tensor
     ) -> Tensor:
         values, counted = contrastive_rows(
-            rows.embedding[place.mine],
+            rows.embedding[own.slice],
             columns.embedding,
-            positive[place.mine],
+            positive[own.slice],
             self.model.temperature,
         )
         return mean_of_all(values, counted)
 
-    def _drawn(
-        self, name: str, place: Place, every: tuple[BatchSide, BatchSide], positive: Tensor
-    ) -> Negatives:
+    def _draw(
+        self, name: str, own: OwnRows, sides: tuple[BatchSide, BatchSide], positive: Tensor
+    ) -> HardNegatives:
         temperature = self.model.temperature.detach()
-        return Negatives.drawn(name, place, every, positive, temperature)
+        return HardNegatives.draw(name, own, sides, positive, temperature)
 
 
 def _matched(logits: Tensor, own: Tensor, found: Tensor) -> Tensor:
@@ -177,11 +185,11 @@ def _matched(logits: Tensor, own: Tensor, found: Tensor) -> Tensor:
     return mean_of_all(matching_rows(logits, target), counted)
 
 
-def numbers(mine: Integers, device: torch.device) -> Integers:
+def gather_numbers(numbers: Integers, device: torch.device) -> Integers:
     """Return the numbers of all processes' rows."""
-    return gather(torch.from_numpy(mine).to(device)).cpu().numpy()
+    return gather(torch.from_numpy(numbers).to(device)).cpu().numpy()
 
 
-def tensor(mask: Mask, beside: BatchSide) -> Tensor:
+def as_tensor(mask: Mask, beside: BatchSide) -> Tensor:
     """Return a mask as a tensor on the device of a side."""
     return torch.from_numpy(mask).to(beside.mask.device)

@@ -1,19 +1,24 @@
-"""What a stage writes down: how far it has come, each batch's losses, what it ended with."""
+"""Records of a stage's run: progress, the losses of each batch, skipped products, the summary."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-LOG, SUMMARY = "log.jsonl", "summary.json"
+from genfilt.common.atomic import write_text
+from genfilt.common.console import say
+from genfilt.common.errors import UserError
+from trainer.training.checkpoint import current
+
+LOG, SUMMARY, SKIPPED = "log.jsonl", "summary.json", "skipped.json"
 
 
 @dataclass
 class Progress:
-    """Where a stage stands: all that is needed to go on, beside weights and optimiser."""
+    """Where a run stands: all that is needed to go on, beside weights and optimiser."""
 
     step: int = 0  # batches done
     seconds: float = 0.0
@@ -26,10 +31,18 @@ class Progress:
         """How many columns of the batch were positive for a row, on average."""
         return self.positives / max(self.rows, 1)
 
+    @classmethod
+    def from_state(cls, state: Mapping[str, object]) -> Progress:
+        """Undo `vars`, after JSON."""
+        progress = cls()
+        for name, value in state.items():
+            setattr(progress, name, value)
+        return progress
+
 
 @dataclass(frozen=True)
 class Summary:
-    """What a finished stage says of itself; an answer on standard output."""
+    """Result of a finished stage, as it is printed."""
 
     stage: int
     folder: str
@@ -53,36 +66,47 @@ class Summary:
         parts = f" without {', '.join(self.without)}" if self.without else ""
         return f"trained{parts} with {used} corrections, {self.positives_a_row:.2f} positives a row"
 
-    def write(self, folder: Path) -> None:
-        """Keep the summary in the stage's folder."""
-        (folder / SUMMARY).write_text(json.dumps(asdict(self), indent=1), "utf-8")
+    def write(self, run: Path) -> None:
+        """Keep the summary in a run's folder.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        write_text(run / SUMMARY, json.dumps(asdict(self), indent=1))
 
     @classmethod
     def read(cls, folder: Path) -> Summary:
-        """Return what `write` kept."""
-        values = json.loads((folder / SUMMARY).read_text("utf-8"))
-        return cls(**values | {"without": tuple(values.get("without", ()))})
+        """Return the summary of a stage's or run's folder.
+
+        Raises:
+            UserError: there is none, or it is of another version.
+        """
+        path = current(folder) / SUMMARY
+        try:
+            values = json.loads(path.read_text("utf-8"))
+            return cls(**values | {"without": tuple(values.get("without", ()))})
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{path} cannot be read ({error}); train the stage anew.") from error
 
 
-class Log:
-    """One JSON line a batch in the stage's folder; a resumed stage goes on where it stood.
+class LossLog:
+    """One JSON line a batch in the run's folder; a resumed run goes on where it stood.
 
     Args:
-        folder: the stage's.
+        run: the run's folder.
         step: the batch to go on from; what was logged from it on is dropped.
         write: False in all processes but the first.
     """
 
-    def __init__(self, folder: Path, step: int, *, write: bool = True) -> None:
-        self.path = folder / LOG
+    def __init__(self, run: Path, step: int, *, write: bool = True) -> None:
+        self.path = run / LOG
         self.write = write
         if write:
-            folder.mkdir(parents=True, exist_ok=True)
             kept = self.path.read_text("utf-8").splitlines()[:step] if self.path.exists() else []
             self._file = self.path.open("w", encoding="utf-8", buffering=1)
             self._file.writelines(f"{line}\n" for line in kept)
 
-    def __enter__(self) -> Log:
+    def __enter__(self) -> LossLog:
         return self
 
     def __exit__(
@@ -99,3 +123,24 @@ class Log:
         if self.write:
             rounded = {name: round(value, 6) for name, value in values.items()}
             self._file.write(json.dumps({"batch": batch, **rounded}) + "\n")
+
+
+def report_skipped(progress: Progress, unread: Sequence[tuple[str, str]]) -> None:
+    """Add products whose pictures could not be read, (id, reason), and print the new ones."""
+    for product_id, reason in unread:
+        if product_id not in progress.skipped:
+            progress.skipped[product_id] = reason
+            say(f"The picture of {product_id} is skipped: {reason}.")
+
+
+def write_skipped(run: Path, skipped: Mapping[str, str]) -> None:
+    """List the skipped products, id -> reason, in the run's folder, where there are some.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    path = run / SKIPPED
+    path.unlink(missing_ok=True)
+    if skipped:
+        write_text(path, json.dumps(dict(skipped), indent=1, ensure_ascii=False))
+        say(f"{len(skipped)} products were skipped for their pictures; {path} lists them.")

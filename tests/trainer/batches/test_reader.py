@@ -12,7 +12,8 @@ from torch import Tensor
 
 from genfilt.common.errors import UserError
 from tests.trainer.shop import Shop, draw
-from trainer.batches.reader import BatchPlan, BatchReader, inputs_of, loader
+from trainer.batches.inputs import inputs_of
+from trainer.batches.reader import BatchPlan, BatchReader, loader
 from trainer.database.catalogue import Catalogue, Rows, load_catalogue, load_rows
 from trainer.database.reading import open_database
 

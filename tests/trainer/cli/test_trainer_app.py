@@ -13,7 +13,8 @@ import pytest
 
 from genfilt.common.errors import UsageError
 from tests.trainer.shop import Shop, draw, toy_shop
-from trainer.cli.app import choose, main
+from trainer.cli.app import main
+from trainer.cli.fit_command import choose
 from trainer.config import ModelConfig, preset
 from trainer.model.query_life import QueryLife
 from trainer.training import checkpoint
@@ -83,7 +84,7 @@ def test_skipped_pictures_end_in_3(
     (tmp_path / "2.jpg").write_bytes(b"no picture")
     words = ("--stage", 1, "--preset", "tiny", "--db", tmp_path / "shop.duckdb")
     assert run(monkeypatch, "fit", *words, "--epochs", 1, "--out", tmp_path / "run") == 3
-    assert "p2" in (tmp_path / "run" / "stage1" / "skipped.json").read_text()
+    assert "p2" in (checkpoint.current(tmp_path / "run" / "stage1") / "skipped.json").read_text()
     assert "skipped.json lists them" in capsys.readouterr().err
 
 
@@ -91,7 +92,7 @@ def test_skipped_pictures_end_in_3(
     ("words", "code", "sentence"),
     [
         (("fit", "--stage", "4"), 2, "--stage is 4; give 1, 2 or 3."),
-        (("fit", "--stage", "1", "--preset", "big"), 2, "--preset is 'big'"),
+        (("fit", "--stage", "1", "--preset", "big"), 2, "'big' is not one of"),
         (("fit", "--stage", "1", "--batch-size", "1"), 2, "--batch-size is 1"),
         (("fit", "--stage", "1", "--epochs", "0"), 2, "--epochs is 0; give 1 or more."),
         (("fit", "--stage", "1", "--preset", "tiny", "--cache-vision"), 2, "frozen tower"),
@@ -157,9 +158,8 @@ def test_resume_takes_the_checkpoints_options_and_refuses_others(tmp_path: Path)
 
     config = replace(preset("tiny", 1), seed=5, epochs=9)
     model = QueryLife.build(config.model)
-    checkpoint.save_step(
-        tmp_path / "stage1", model, build_optimizer(model, config), config, {"step": 2}
-    )
+    run = checkpoint.new_run(tmp_path / "stage1", config)
+    checkpoint.save_step(run, model, build_optimizer(model, config), config, {"step": 2})
     assert choose(1, tmp_path, None, {}, resume=True) == config
     assert choose(1, tmp_path, "tiny", {"seed": 5}, resume=True) == config
     for name, chosen in ((None, {"seed": 6}), ("small", {}), (None, {"vision": "x"})):

@@ -15,7 +15,7 @@ from genfilt.common.errors import UsageError
 from tests.trainer.shop import toy_shop
 from tests.trainer.small_batches import inputs, objective_of
 from trainer.config import preset
-from trainer.training.loop import fit
+from trainer.training.fit import fit
 from trainer.training.objective import Objective
 
 PLACES = np.arange(20)

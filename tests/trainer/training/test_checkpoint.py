@@ -41,8 +41,8 @@ def test_the_latest_stage_is_the_highest_that_is_done(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no trained stage in .*run trainer fit --stage 1"):
         checkpoint.latest_stage(tmp_path)
     checkpoint.save_stage(tmp_path / "stage1", model(), CONFIG)
-    (tmp_path / "stage2").mkdir()
-    (tmp_path / "stage2" / "model.safetensors.part").write_bytes(b"half")
+    checkpoint.new_run(tmp_path / "stage2", CONFIG)
+    (tmp_path / "stage2" / "run-0001" / ".model.safetensors.1.part").write_bytes(b"half")
     assert checkpoint.latest_stage(tmp_path) == tmp_path / "stage1"
 
 
@@ -72,7 +72,7 @@ def test_the_newest_whole_step_is_resumed_and_older_ones_go(tmp_path: Path) -> N
     want.step()
     assert equal(made, reference)
     assert optimizer.state_dict()["state"].keys() == want.state_dict()["state"].keys()
-    checkpoint.save_stage(tmp_path, made, CONFIG)
+    checkpoint.finish_run(tmp_path, made)
     assert not list(tmp_path.glob("step-*"))
 
 
@@ -85,11 +85,12 @@ def test_another_shape_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_broken_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     checkpoint.save_stage(tmp_path, model(), CONFIG)
-    (tmp_path / "model.safetensors").write_bytes(b"not safetensors")
+    run = checkpoint.current(tmp_path)
+    (run / "model.safetensors").write_bytes(b"not safetensors")
     with pytest.raises(UserError, match="cannot be read"):
         checkpoint.load_model(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**config, "unheard_of": 1}))
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "unheard_of": 1}))
     with pytest.raises(UserError, match="no configuration of this trainer"):
         checkpoint.load_config(tmp_path)
 

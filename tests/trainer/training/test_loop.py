@@ -20,10 +20,12 @@ from tests.trainer.shop import COLORS, SHAPES, toy_shop
 from tests.trainer.small_batches import batch_of
 from trainer.config import FitConfig, preset
 from trainer.training import checkpoint
-from trainer.training.loop import Source, Stage, fit
-from trainer.training.objective import Objective, parts_of
+from trainer.training.fit import fit, make_accelerator
+from trainer.training.loop import TrainingLoop
+from trainer.training.objective import Objective
 from trainer.training.optim import build_optimizer, schedule
-from trainer.training.run_log import Log, Summary
+from trainer.training.run_log import LossLog, Summary
+from trainer.training.stage_data import StageData
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,8 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def lines(folder: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    log = checkpoint.current(folder) / "log.jsonl"
+    return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 def test_three_stages_learn_and_say_where_they_start(
@@ -80,11 +83,17 @@ RUN = """
 import sys, json, torch
 from pathlib import Path
 from trainer.config import FitConfig
-from trainer.training.loop import fit
+from trainer.training.fit import fit
 torch.set_num_threads(1)
 config, db, out = sys.argv[1:]
 fit(FitConfig.from_dict(json.loads(config)), Path(db), Path(out))
 """
+
+
+def step_of(folder: Path) -> Path | None:
+    """The newest step folder of a stage's last run."""
+    run = checkpoint.last_run(folder)
+    return None if run is None else checkpoint.latest_step(run)
 
 
 def run_until_killed(config: FitConfig, db: Path, out: Path) -> None:
@@ -96,7 +105,7 @@ def run_until_killed(config: FitConfig, db: Path, out: Path) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as process:
-        while checkpoint.latest_step(checkpoint.stage_folder(out, config.stage)) is None:
+        while step_of(checkpoint.stage_folder(out, config.stage)) is None:
             assert process.poll() is None, "the stage ended before its first checkpoint"
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
@@ -108,7 +117,7 @@ def test_resumed_after_sigkill_it_ends_in_the_same_bits(shop: Path, tmp_path: Pa
     run_until_killed(config, shop, tmp_path / "cut")
     folder = tmp_path / "cut" / "stage2"
     assert not checkpoint.is_done(folder)
-    step = checkpoint.latest_step(folder)
+    step = step_of(folder)
     assert step is not None
     assert 0 < json.loads((step / "state.json").read_text())["step"] < 48
     resumed = fit(config, shop, tmp_path / "cut", resume=True)
@@ -131,19 +140,18 @@ def test_resuming_what_is_finished_or_not_begun(
     assert "finished already" in capsys.readouterr().err
 
 
-def stage_of(config: FitConfig, db: Path, out: Path) -> tuple[Stage, torch.nn.Module]:
-    stage = Stage(config, Source.read(db, config), out)
-    parts = parts_of(config.stage)
-    return stage, Objective(stage.model, stage.source.masks, parts, config.seed)
+def loop_of(config: FitConfig, db: Path) -> tuple[TrainingLoop, Objective]:
+    loop = TrainingLoop(config, StageData.read(db, config), make_accelerator(config))
+    return loop, loop.objective()
 
 
 def test_what_is_not_finite_stops_and_names_its_rows(shop: Path, tmp_path: Path) -> None:
-    stage, _ = stage_of(replace(preset("tiny", 2), epochs=1), shop, tmp_path)
-    blue = stage.model.tokenize(["blue"])["input_ids"][0, 1]
+    loop, _ = loop_of(replace(preset("tiny", 2), epochs=1), shop)
+    blue = loop.model.tokenize(["blue"])["input_ids"][0, 1]
     with torch.no_grad():
-        stage.model.encoder.embeddings.word_embeddings.weight[blue] = torch.nan  # type: ignore[union-attr]
+        loop.model.encoder.embeddings.word_embeddings.weight[blue] = torch.nan  # type: ignore[union-attr]
     with pytest.raises(UserError) as caught:
-        stage.train()
+        loop.train(tmp_path)
     text = str(caught.value)
     assert "is not finite, with 3 of 12 rows at fault" in text
     for shape in SHAPES:
@@ -160,7 +168,7 @@ def test_an_unreadable_picture_is_skipped_and_listed(
     (tmp_path / "shop" / "blue-bar-1.jpg").unlink()
     made = fit(replace(preset("tiny", 1), epochs=1), db, tmp_path)
     assert made.skipped == 2
-    listed = json.loads((tmp_path / "stage1" / "skipped.json").read_text())
+    listed = json.loads((checkpoint.current(tmp_path / "stage1") / "skipped.json").read_text())
     assert listed.keys() == {"red-ring-0", "blue-bar-1"}
     assert "The picture of red-ring-0 is skipped" in capsys.readouterr().err
 
@@ -179,12 +187,12 @@ def test_accumulated_gradients_are_the_mean_of_batches(shop: Path, tmp_path: Pat
     config = replace(preset("tiny", 3), batch_size=12, epochs=1, max_grad_norm=1e9)
 
     def gradients(accumulation: int, batches: tuple[int, ...]) -> list[torch.Tensor]:
-        stage, objective = stage_of(replace(config, accumulation=accumulation), shop, tmp_path)
-        order = dict(stage.plan.order())
+        loop, objective = loop_of(replace(config, accumulation=accumulation), shop)
+        order = dict(loop.plan.order())
         for number in batches:
-            batch = batch_of(objective, stage.source, order[number], number)  # type: ignore[arg-type]
-            stage._step(objective, batch, update=False)
-        return [p.grad.clone() for p in stage.model.parameters() if p.grad is not None]
+            batch = batch_of(objective, loop.data, order[number], number)  # type: ignore[arg-type]
+            loop.step(objective, batch, update=False)
+        return [p.grad.clone() for p in loop.model.parameters() if p.grad is not None]
 
     both, one, two = gradients(2, (0, 1)), gradients(1, (0,)), gradients(1, (1,))
     for mean, first, second in zip(both, one, two, strict=True):
@@ -260,9 +268,9 @@ def test_matrices_decay_and_weights_from_scratch_have_their_own_rate() -> None:
 
 
 def test_a_log_goes_on_from_the_step_it_resumes_at(tmp_path: Path) -> None:
-    with Log(tmp_path, 0) as log:
+    with LossLog(tmp_path, 0) as log:
         for batch in range(5):
             log(batch, {"itc": batch / 3})
-    with Log(tmp_path, 3) as log:
+    with LossLog(tmp_path, 3) as log:
         log(3, {"itc": 9.0})
     assert [line["itc"] for line in lines(tmp_path)] == [0, 0.333333, 0.666667, 9.0]

@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from tests.trainer.shop import Shop, draw, toy_shop
 from tests.trainer.small_batches import inputs, objective_of
-from trainer.batches.reader import Inputs
+from trainer.batches.inputs import Inputs
 from trainer.config import Ablation
-from trainer.losses.batch_sides import BatchSide, Negatives, Place
+from trainer.losses.batch_sides import BatchSide, HardNegatives, OwnRows
 from trainer.losses.contrastive import (
     contrastive,
     cross_query_pairs,
@@ -149,8 +149,8 @@ def test_no_drawn_pair_is_positive(shop: Path) -> None:
             torch.zeros(rows, 1), torch.ones(rows, 1), embedding, torch.arange(rows)
         )
         positive = torch.rand(rows, rows, generator=generator) < 0.6
-        place = Place(0, rows, 3, number)
-        drawn = Negatives.drawn("x", place, (side, side), positive, torch.tensor(0.07))
+        own = OwnRows(0, rows, 3, number)
+        drawn = HardNegatives.draw("x", own, (side, side), positive, torch.tensor(0.07))
         assert not positive[drawn.text, drawn.read][drawn.found].any()
         free = (~positive).any(1).sum() + (~positive).any(0).sum()
         assert drawn.found.sum() == free

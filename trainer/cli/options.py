@@ -1,0 +1,42 @@
+"""The options that several of the trainer's commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genfilt.common.output import OutputFormat
+
+DEFAULT_DB, DEFAULT_OUT = Path("artifacts/genfilt.duckdb"), Path("artifacts/run")
+Db = Annotated[
+    Path, typer.Option("--db", envvar="GENFILT_DB", help="The database file.", metavar="FILE")
+]
+Out = Annotated[Path, typer.Option("--out", help="The run's folder; stage n is OUT/stageN.")]
+Form = Annotated[OutputFormat, typer.Option("--format", help="How the answer is printed.")]
+
+
+class Part(StrEnum):
+    """Part of the method that can be left out."""
+
+    qma = "qma"
+    qmf = "qmf"
+    genfilt = "genfilt"
+
+
+class PresetName(StrEnum):
+    """Set of sizes and rates to start from."""
+
+    tiny = "tiny"
+    small = "small"
+    paper = "paper"
+
+
+class Split(StrEnum):
+    """Part of the data, by product."""
+
+    train = "train"
+    val = "val"
+    test = "test"

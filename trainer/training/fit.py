@@ -1,0 +1,183 @@
+"""Training of one stage from the database to the stage's folder, begun or resumed."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from genfilt.common.console import say
+from genfilt.common.errors import UsageError
+from trainer.config import FitConfig
+from trainer.distributed import processes
+from trainer.model.query_life import QueryLife, parameter_report
+from trainer.training import checkpoint
+from trainer.training.loop import Losses, TrainingLoop
+from trainer.training.run_log import Progress, Summary, write_skipped
+from trainer.training.stage_data import StageData
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """Where a stage's training begins: a run to go on with, a step of it, or its end."""
+
+    run: Path | None = None
+    step: Path | None = None
+    finished: bool = False
+
+
+def fit(config: FitConfig, db: Path, out: Path, *, resume: bool = False) -> Summary:
+    """Train a stage and write it to out/stageN.
+
+    Args:
+        config: of the stage; with `resume` that of the run to go on with.
+        db: a genfilt database.
+        out: the run's folder, in which stage n looks for stage n - 1.
+        resume: go on from the stage's last checkpoint, as if it had never been interrupted.
+
+    Raises:
+        UsageError: with `resume`, the stage was trained with another configuration.
+        UserError: the database or a checkpoint does not fit, a file cannot be written, or
+            training diverged.
+    """
+    accelerator = make_accelerator(config)
+    main = bool(accelerator.is_main_process)
+    folder = checkpoint.stage_folder(out, config.stage)
+    start = from_main(starting_point(folder, config) if resume and main else StartingPoint())
+    if start.finished:
+        _say(f"Stage {config.stage} is finished already, in {checkpoint.current(folder)}.", main)
+        return Summary.read(folder)
+    data = StageData.read(db, config)
+    loop = TrainingLoop(config, data, accelerator)
+    if start.step is not None:
+        loop.resume(start.step)
+        _say(f"Stage {config.stage} goes on from {start.step}.", main)
+    else:
+        if resume:
+            _say(f"Stage {config.stage} has no checkpoint in {folder} yet: it begins anew.", main)
+        _load_stage_before(loop.model, out, config.stage, main)
+    run = start.run or from_main(checkpoint.new_run(folder, config) if main else folder)
+    _say(parameter_report(loop.model), main)
+    losses = loop.train(run)
+    gather_skipped(loop.progress)
+    skipped = dict(data.without_picture) | loop.progress.skipped
+    summary = _summary(loop, losses, folder, len(skipped))
+    if main:
+        write_skipped(run, skipped)
+        summary.write(run)
+        checkpoint.finish_run(run, loop.model)
+    accelerator.wait_for_everyone()
+    return summary
+
+
+def starting_point(folder: Path, config: FitConfig) -> StartingPoint:
+    """Return where `--resume` goes on in a stage's folder.
+
+    Raises:
+        UsageError: the stage's last run has another configuration.
+    """
+    run = checkpoint.last_run(folder)
+    if run is None:
+        return StartingPoint()
+    check_same_options(run, config)
+    if run == checkpoint.current(folder):
+        return StartingPoint(run, finished=True)
+    return StartingPoint(run, checkpoint.latest_step(run))
+
+
+def check_same_options(run: Path, wanted: FitConfig) -> None:
+    """Refuse to resume a run with options other than its own.
+
+    Raises:
+        UsageError: the options differ; the error names the first one that does.
+    """
+    made = checkpoint.load_config(run)
+    if made == wanted:
+        return
+    before, now = made.to_dict(), wanted.to_dict()
+    name = next(name for name in now if now[name] != before[name])
+    raise UsageError(
+        f"{run} was made with other options than those given ({name} was {before[name]}, now "
+        f"{now[name]}); leave all but --stage and --out out, or leave --resume out to train anew."
+    )
+
+
+def _load_stage_before(model: QueryLife, out: Path, stage: int, main: bool) -> None:
+    before = checkpoint.stage_folder(out, stage - 1)
+    if stage == 1:
+        return
+    if checkpoint.is_done(before):
+        checkpoint.load_weights(model, before)
+        _say(f"Stage {stage} starts from {before}.", main)
+    else:
+        _say(f"Stage {stage} starts from scratch: {out} holds no finished stage {stage - 1}.", main)
+
+
+def make_accelerator(config: FitConfig) -> Accelerator:
+    """Return accelerate's view of devices and processes for a configuration."""
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+
+    # Where a part of the model is left out, gradients of its weights never come.
+    partly = config.stage == 1 or bool(config.without)
+    several = DistributedDataParallelKwargs(find_unused_parameters=partly)
+    cpu = not torch.cuda.is_available()
+    return Accelerator(
+        cpu=cpu,  # without it accelerate wraps no module for processes that share a CPU
+        mixed_precision="no" if cpu else config.mixed_precision,
+        gradient_accumulation_steps=config.accumulation,
+        kwargs_handlers=[several],
+    )
+
+
+def from_main(value: Value) -> Value:
+    """Return the first process's value in all processes."""
+    from accelerate.utils import broadcast_object_list
+
+    values = [value]
+    if processes()[1] > 1:
+        broadcast_object_list(values)
+    return values[0]
+
+
+def gather_skipped(progress: Progress) -> None:
+    """Give every process all processes' skipped products."""
+    from accelerate.utils import gather_object
+
+    if processes()[1] > 1:
+        progress.skipped = dict(gather_object(list(progress.skipped.items())))
+
+
+def _summary(loop: TrainingLoop, losses: Losses, folder: Path, skipped: int) -> Summary:
+    data, progress = loop.data, loop.progress
+    return Summary(
+        stage=loop.config.stage,
+        folder=str(folder),
+        rows=len(data.rows),
+        steps=loop.plan.batches,
+        query_product_corrections=data.corrections.query_product,
+        image_title_corrections=data.corrections.image_title,
+        positives_a_row=round(progress.positives_a_row, 3),
+        losses={name: round(value, 4) for name, value in losses.items()},
+        minutes=round(progress.seconds / 60, 2),
+        peak_memory_gib=round(peak_gib(), 2),
+        skipped=skipped,
+        without=loop.config.without,
+    )
+
+
+def peak_gib() -> float:
+    """Return the largest resident size of this process so far, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def _say(text: str, main: bool) -> None:
+    if main:
+        say(text)

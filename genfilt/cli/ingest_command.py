@@ -9,7 +9,6 @@ import typer
 
 from genfilt.cli.options import DEFAULT_DB, Db, recorded
 from genfilt.common import command
-from genfilt.common.console import complain
 from genfilt.common.errors import UsageError
 from genfilt.ingest.layouts import CatalogueLayout, with_layout
 
@@ -86,14 +85,6 @@ def ingest(
         if source is not None:
             sources = with_layout(store, source, layout, sources)
         counts.update(run(store, sources))
-        _warn_of_failures(counts)
-
-
-def _warn_of_failures(counts: dict[str, int]) -> None:
-    """Remark loudly when more items failed than were kept."""
-    kept = max((counts.get(name, 0) for name in ("products", "clicks", "labels")), default=0)
-    if counts["failed"] > kept:
-        complain(f"WARNING: {counts['failed']:,} items failed and only {kept:,} rows were kept.")
 
 
 def _pairs(words: list[str], option: str) -> list[tuple[str, str]]:

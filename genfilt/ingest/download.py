@@ -3,29 +3,36 @@
 A catalogue is foreign data, and an address in it may point at a machine that only this one can
 reach. Every address that a name resolves to is checked at the moment of connecting, and the
 connection goes to the checked one, so that neither a redirect nor a name that resolves differently
-the second time leads anywhere else.
+the second time leads anywhere else. Time and bytes are limited where they are read from the
+network, so headers and trailers count as the content does.
 """
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from itertools import islice
 from pathlib import Path
-from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 import httpcore
 
+from genfilt.common.atomic import write_bytes
+from genfilt.ingest.addresses import is_public
+from genfilt.ingest.limited_network import (
+    Allow,
+    Budget,
+    CheckedBackend,
+    RefusedError,
+    TooLargeError,
+    TooSlowError,
+)
 from genfilt.store.failures import Failure
 from genfilt.store.keys import text_key
-
-Allow = Callable[[str], bool]
 
 SCHEMES = ("http", "https")
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -33,7 +40,8 @@ TRANSIENT = (429, 500, 502, 503, 504)
 ATTEMPTS = 3
 HEADERS = [("User-Agent", "genfilt"), ("Accept", "image/*"), ("Accept-Encoding", "identity")]
 AHEAD = 4  # pictures that wait for each worker
-NAT64 = IPv6Network("64:ff9b::/96")  # carries an IPv4 address in its last four bytes
+HEADER_BYTES = 1 << 17  # of all headers and trailers of a picture, beside its content
+SAFE = "/%:@!$&'()*+,;=~"  # characters of a path or query that stand for themselves
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Limits:
     """How much one picture may cost.
 
     Attributes:
-        seconds: from the first byte asked for to the last one received, redirects included.
+        seconds: from the first request to the last byte, retries and redirects included.
         silence: seconds without a byte.
         size: bytes.
         redirects: how many are followed.
@@ -62,19 +70,6 @@ def local_file(url: str, folder: Path) -> Path:
     return folder / text_key(url)
 
 
-def is_public(address: str) -> bool:
-    """Tell whether an IP address belongs to the open internet, through every known disguise."""
-    found: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
-    if isinstance(found, IPv6Address):
-        if found in NAT64:
-            return is_public(str(IPv4Address(int(found) & 0xFFFFFFFF)))
-        if found.ipv4_mapped is not None:
-            return is_public(str(found.ipv4_mapped))
-        if found.sixtofour is not None or found.teredo is not None:
-            return False
-    return found.is_global and not found.is_multicast
-
-
 def download(
     urls: Iterable[str], folder: Path, limits: Limits | None = None, allow: Allow = is_public
 ) -> Iterator[tuple[str, Path | Failure]]:
@@ -90,72 +85,29 @@ def download(
     """
     limits = limits or Limits()
     folder.mkdir(parents=True, exist_ok=True)
+    budget = Budget()
     pool = httpcore.ConnectionPool(
-        max_connections=limits.workers, network_backend=_CheckedBackend(allow)
+        max_connections=limits.workers, network_backend=CheckedBackend(allow, budget)
     )
+    client = _Client(pool, budget, limits)
     with pool, ThreadPoolExecutor(limits.workers) as workers:
 
         def start(url: str) -> tuple[str, Future[Path | Failure]]:
-            return url, workers.submit(_fetch, pool, url, local_file(url, folder), limits)
+            return url, workers.submit(_fetch, client, url, local_file(url, folder))
 
         waiting = iter(urls)
-        held = [start(url) for url in islice(waiting, limits.workers * AHEAD)]
-        while held:
-            url, future = held.pop(0)
+        running = deque(start(url) for url in islice(waiting, limits.workers * AHEAD))
+        while running:
+            url, future = running.popleft()
             yield url, future.result()
-            held.extend(start(url) for url in islice(waiting, 1))
+            running.extend(start(url) for url in islice(waiting, 1))
 
 
-class _RefusedError(Exception):
-    """An address that must not be connected to."""
-
-
-class _CheckedBackend(httpcore.SyncBackend):
-    """Connects to the address that was checked, not to whatever the name resolves to next."""
-
-    def __init__(self, allow: Allow) -> None:
-        self._allow = allow
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError(f"{host} has no address: {error}") from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        # One private address is enough to refuse: which one is tried first is not ours to choose.
-        for address in addresses:
-            if not self._allow(address):
-                raise _RefusedError(f"{host} is {address}, which is not on the open internet")
-        return super().connect_tcp(addresses[0], port, timeout, local_address, socket_options)
-
-
-def _fetch(pool: httpcore.ConnectionPool, url: str, path: Path, limits: Limits) -> Path | Failure:
-    if path.is_file():
-        return path
-    deadline = time.monotonic() + limits.seconds
-    for attempt in range(ATTEMPTS):
-        found = _follow(pool, url, limits, deadline)
-        if not isinstance(found, _Busy):
-            break
-        if attempt + 1 < ATTEMPTS:
-            time.sleep(limits.pause * 2**attempt)
-    if isinstance(found, _Busy):
-        return Failure("download failed", f"{url[:500]}: {found.why}")
-    if isinstance(found, Failure):
-        return found
-    if not _is_picture(found):
-        return Failure("no picture at the address", url[:500])
-    partial = path.with_suffix(".part")
-    partial.write_bytes(found)
-    partial.replace(path)
-    return path
+@dataclass(frozen=True)
+class _Client:
+    pool: httpcore.ConnectionPool
+    budget: Budget
+    limits: Limits
 
 
 @dataclass(frozen=True)
@@ -165,21 +117,47 @@ class _Busy:
     why: str
 
 
-def _follow(
-    pool: httpcore.ConnectionPool, url: str, limits: Limits, deadline: float
-) -> bytes | Failure | _Busy:
+def _fetch(client: _Client, url: str, path: Path) -> Path | Failure:
+    if path.is_file():
+        return path
+    limits = client.limits
+    client.budget.deadline = time.monotonic() + limits.seconds
+    for attempt in range(ATTEMPTS):
+        client.budget.bytes_left = limits.size + HEADER_BYTES
+        found = _follow(client, url)
+        if not isinstance(found, _Busy):
+            break
+        pause = limits.pause * 2**attempt
+        if attempt + 1 < ATTEMPTS and time.monotonic() + pause < client.budget.deadline:
+            time.sleep(pause)
+    if isinstance(found, _Busy):
+        return Failure("download failed", f"{url[:500]}: {found.why}")
+    if isinstance(found, Failure):
+        return found
+    if not _is_picture(found):
+        return Failure("no picture at the address", url[:500])
+    write_bytes(path, found, "--download")
+    return path
+
+
+def _follow(client: _Client, url: str) -> bytes | Failure | _Busy:
     """Return what the address gives, through redirects."""
+    limits = client.limits
     place = url
     try:
         for _ in range(limits.redirects + 1):
-            if urlsplit(place).scheme not in SCHEMES:
+            if urlsplit(place).scheme.lower() not in SCHEMES:
                 return Failure("address refused", f"{url[:500]} leads to {place[:500]}")
-            answer = _get(pool, place, limits, deadline)
+            answer = _get(client, ascii_address(place))
             if not isinstance(answer, str):
                 return answer
             place = urljoin(place, answer)
-    except _RefusedError as error:
+    except RefusedError as error:
         return Failure("address refused", f"{url[:500]}: {error}")
+    except TooLargeError:
+        return Failure("picture too large", f"{url[:500]}: over {limits.size:,} bytes")
+    except TooSlowError:
+        return Failure("download too slow", f"{url[:500]}: over {limits.seconds:g} s")
     except (
         httpcore.TimeoutException,
         httpcore.NetworkError,
@@ -191,13 +169,12 @@ def _follow(
     return Failure("too many redirects", f"{url[:500]}: more than {limits.redirects}")
 
 
-def _get(
-    pool: httpcore.ConnectionPool, place: str, limits: Limits, deadline: float
-) -> bytes | str | Failure | _Busy:
+def _get(client: _Client, place: str) -> bytes | str | Failure | _Busy:
     """Return the content, or where a redirect leads."""
-    left = min(limits.silence, max(deadline - time.monotonic(), 0.001))
-    timeout = dict.fromkeys(("connect", "read", "write", "pool"), left)
-    with pool.stream("GET", place, headers=HEADERS, extensions={"timeout": timeout}) as answer:
+    limits = client.limits
+    timeout = dict.fromkeys(("connect", "read", "write", "pool"), limits.silence)
+    extensions = {"timeout": timeout}
+    with client.pool.stream("GET", place, headers=HEADERS, extensions=extensions) as answer:
         if answer.status in REDIRECTS:
             location = [value for name, value in answer.headers if name.lower() == b"location"]
             return (
@@ -213,10 +190,27 @@ def _get(
         for part in answer.iter_stream():
             content += part
             if len(content) > limits.size:
-                return Failure("picture too large", f"{place[:500]}: over {limits.size:,} bytes")
-            if time.monotonic() > deadline:
-                return Failure("download too slow", f"{place[:500]}: over {limits.seconds:g} s")
+                raise TooLargeError
         return bytes(content)
+
+
+def ascii_address(address: str) -> str:
+    """Return an address in ASCII: the host by IDNA, other characters as %XX of their UTF-8.
+
+    Raises:
+        ValueError: the host or port is not valid.
+    """
+    parts = urlsplit(address.strip())
+    host = parts.hostname or ""
+    if not host.isascii():
+        host = host.encode("idna").decode("ascii")
+    if ":" in host:
+        host = f"[{host}]"
+    if any(character.isspace() for character in host):
+        raise ValueError(f"the host {host!r} holds a blank")
+    port = f":{parts.port}" if parts.port is not None else ""
+    path, query = quote(parts.path, SAFE), quote(parts.query, f"{SAFE}?")
+    return urlunsplit((parts.scheme.lower(), f"{host}{port}", path or "/", query, ""))
 
 
 def _is_picture(content: bytes) -> bool:

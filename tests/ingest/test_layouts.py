@@ -11,8 +11,8 @@ from PIL import Image
 
 from genfilt.common.errors import UsageError, UserError
 from genfilt.ingest.ingest import ingest
-from genfilt.ingest.sources import Sources
 from genfilt.ingest.layouts import CatalogueLayout, with_layout
+from genfilt.ingest.sources import Sources
 from genfilt.store.keys import bytes_key
 from genfilt.store.store import Store
 from tests.shop_files import draw

@@ -1,6 +1,7 @@
 """Train a CLIP on (query, picture of the clicked product), with genfilt's table as its positives.
 
     python examples/open_clip_mask.py
+    python examples/open_clip_mask.py --db artifacts/genfilt.duckdb
 
 The loop is open_clip's: features of both sides, a learned logit_scale, a loss of the three, which
 here takes the mask of the batch too. Text is all-MiniLM, locked, under a projection; pictures
@@ -9,24 +10,22 @@ go through a small tower from scratch. Three runs from the same weights on the s
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
-from synth_shop import Held, make_shop
+from synth_shop import Held, database, options
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.batches.reader import read_picture
 from trainer.config import MINILM
 from trainer.integrations.positives import MaskedClipLoss, Positives
 from trainer.model.encoder import bert_folder
 from trainer.model.vision import SmallTower
+from trainer.serving.relevance_model import picture_reader
 
 SIZE, WIDTH, BATCH = 64, 64, 64
 
@@ -62,16 +61,17 @@ def train(
     states, pixels = rows
     model, loss = Clip(states.shape[1]), MaskedClipLoss()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)
-    steps = epochs * (len(numbers) // BATCH)
+    size = min(BATCH, len(numbers))
+    steps = epochs * (len(numbers) // size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     order = np.random.default_rng(seed)
     for _ in range(epochs):
         shuffled = order.permutation(len(numbers))
-        for start in range(0, len(numbers) - BATCH + 1, BATCH):
-            batch = shuffled[start : start + BATCH]
+        for start in range(0, len(numbers) - size + 1, size):
+            batch = shuffled[start : start + size]
             q, p = numbers[batch].T
             positive = (
-                np.eye(BATCH, dtype=bool) if mask is None else mask.query_mask(q, p, "image").T
+                np.eye(size, dtype=bool) if mask is None else mask.query_mask(q, p, "image").T
             )
             image_features = model.encode_image(pixels[batch])
             text_features = model.encode_text(states[batch])
@@ -84,29 +84,23 @@ def train(
 
 def main() -> None:
     """Train three times and compare."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--out", type=Path, default=Path("artifacts/examples"))
-    options.add_argument("--products", type=int, default=600)
-    options.add_argument("--sigma", type=float, default=0.7, help="how likely a correction is")
-    options.add_argument("--epochs", type=int, default=10)
-    options.add_argument("--seeds", type=int, default=3, help="runs that are averaged")
-    given = options.parse_args()
-    db = make_shop(given.out, given.products, given.sigma)
-    held = Held.read(db)
+    given = options(__doc__.splitlines()[0], epochs=10, seeds=3)
+    db, truth = database(given)
+    held = Held.read(db, truth)
     tables = {
         "own click alone": None,
-        "what the log knows": Positives(db, genfilt=False),
-        "and genfilt's table": Positives(db),
+        "verdicts of the log": Positives(db, genfilt=False),
+        "and corrections": Positives(db),
     }
     clicks = Positives(db).clicks()
     text = SentenceTransformer(bert_folder(MINILM), device="cpu")
-    read = Clip(1).tower.transform
+    read = picture_reader(Clip(1).tower.transform)
     rows = (
         torch.from_numpy(text.encode(clicks.queries)),
-        torch.stack([read_picture(path, read) for path in clicks.images]),
+        torch.stack([read(path) for path in clicks.images]),
     )
     states = torch.from_numpy(text.encode(held.queries))
-    pixels = torch.stack([read_picture(path, read) for path in held.images])
+    pixels = torch.stack([read(path) for path in held.images])
     scores: dict[str, list[NDArray[np.float32]]] = {name: [] for name in tables}
     for name, mask in tables.items():
         began = time.monotonic()

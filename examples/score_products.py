@@ -1,17 +1,35 @@
-"""Score ten products for a query: python examples/score_products.py "red hoodie"."""
+"""Score ten products for a query: python examples/score_products.py "red hoodie".
 
-import sys
+The model is what trainer export wrote; --db or GENFILT_DB names the database of the products.
+"""
 
-import duckdb
+from __future__ import annotations
 
+import argparse
+import os
+from pathlib import Path
+
+from genfilt.common.duckdb_file import open_file
 from trainer.serving.relevance_model import RelevanceModel
 
-model = RelevanceModel.from_pretrained("artifacts/model")  # what trainer export wrote
-shop = duckdb.connect("artifacts/genfilt.duckdb", read_only=True)
-titles, images = zip(
-    *shop.sql("SELECT title, image FROM products WHERE image_key IS NOT NULL LIMIT 10").fetchall(),
-    strict=True,
-)
-scores = model.score([sys.argv[1]], titles, images)[0]
-for score, title in sorted(zip(scores, titles, strict=True), reverse=True):
-    print(f"{score:.3f}  {title}")
+TEN = "SELECT title, image FROM products WHERE image_key IS NOT NULL ORDER BY product_id LIMIT 10"
+
+
+def main() -> None:
+    """Print ten products of a database, the best first."""
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("query")
+    words.add_argument("--model", type=Path, default=Path("artifacts/model"))
+    default = os.environ.get("GENFILT_DB", "artifacts/genfilt.duckdb")
+    words.add_argument("--db", default=default)
+    given = words.parse_args()
+    model = RelevanceModel.from_pretrained(given.model)
+    with open_file(str(given.db), read_only=True) as shop:
+        titles, images = zip(*shop.sql(TEN).fetchall(), strict=True)
+    scores = model.score([given.query], titles, images)[0]
+    for score, title in sorted(zip(scores, titles, strict=True), reverse=True):
+        print(f"{score:.3f}  {title}")
+
+
+if __name__ == "__main__":
+    main()

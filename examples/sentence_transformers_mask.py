@@ -1,17 +1,16 @@
 """Train a sentence-transformers model on clicks, with genfilt's table as its positives.
 
     python examples/sentence_transformers_mask.py
+    python examples/sentence_transformers_mask.py --db artifacts/genfilt.duckdb
 
 Three runs from the same weights on the same batches: each query's own click as its only positive
-(the library's MultipleNegativesRankingLoss), what the log knows as positives too, and genfilt's
-corrections beside it. Only the last two lines of `train` differ from a run without genfilt.
+(the library's MultipleNegativesRankingLoss), the log's other verdicts as positives too, and
+genfilt's corrections as well. Only the last two lines of `train` differ from a run without genfilt.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -23,7 +22,7 @@ from sentence_transformers import (
     SentenceTransformerTrainingArguments,
 )
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-from synth_shop import Held, make_shop
+from synth_shop import Held, database, options
 from transformers import PrinterCallback
 
 from trainer.config import MINILM
@@ -69,19 +68,13 @@ def train(
 
 def main() -> None:
     """Train three times and compare."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--out", type=Path, default=Path("artifacts/examples"))
-    options.add_argument("--products", type=int, default=600)
-    options.add_argument("--sigma", type=float, default=0.7, help="how likely a correction is")
-    options.add_argument("--epochs", type=int, default=4)
-    options.add_argument("--seeds", type=int, default=1, help="runs that are averaged")
-    given = options.parse_args()
-    db = make_shop(given.out, given.products, given.sigma)
-    held = Held.read(db)
+    given = options(__doc__.splitlines()[0], epochs=4, seeds=1)
+    db, truth = database(given)
+    held = Held.read(db, truth)
     tables = {
         "own click alone": None,
-        "what the log knows": Positives(db, genfilt=False),
-        "and genfilt's table": Positives(db),
+        "verdicts of the log": Positives(db, genfilt=False),
+        "and corrections": Positives(db),
     }
     clicks = Positives(db).clicks()
     rows = Dataset.from_dict(

@@ -1,7 +1,9 @@
-"""A generated shop that examples train on, and the truth that they are measured by."""
+"""The database that an example trains on, and the pairs that it is measured on."""
 
 from __future__ import annotations
 
+import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,15 +14,38 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.evaluation.metrics import Roc, bootstrap, weighted_mean
+from genfilt.common.statistics import Roc, bootstrap, weighted_mean
 
 HELD_OUT = "SELECT product_id, title, image FROM products WHERE split <> 'train' ORDER BY ALL"
-CORRECTED = """
-SELECT count(*), count(r.product_id)
-FROM query_product_corrections c JOIN products p USING (product_id)
-LEFT JOIN truth.relevant r ON r.query_id = c.query_id AND r.product_id = c.product_id
-WHERE p.split = 'train'
+LABELLED = """
+SELECT query_id, product_id, label = 1 AS relevant FROM labels WHERE split <> 'train'
+UNION ALL SELECT query_id, product_id, true FROM clicks WHERE split <> 'train'
 """
+
+
+def options(summary: str, *, epochs: int, seeds: int) -> argparse.Namespace:
+    """Return an example's options, --db and GENFILT_DB among them."""
+    words = argparse.ArgumentParser(description=summary)
+    words.add_argument(
+        "--db",
+        type=Path,
+        default=os.environ.get("GENFILT_DB"),
+        help="a genfilt database, measured on its held-out labels; a generated shop by default",
+    )
+    words.add_argument("--truth", type=Path, help="the truth.duckdb that genfilt synth wrote")
+    words.add_argument("--out", type=Path, default=Path("artifacts/examples"))
+    words.add_argument("--products", type=int, default=600, help="of the generated shop")
+    words.add_argument("--sigma", type=float, default=0.7, help="how likely a correction is")
+    words.add_argument("--epochs", type=int, default=epochs)
+    words.add_argument("--seeds", type=int, default=seeds, help="runs that are averaged")
+    return words.parse_args()
+
+
+def database(given: argparse.Namespace) -> tuple[Path, Path | None]:
+    """Return the database of the options, and the truth that it is measured by, if there is one."""
+    if given.db is not None:
+        return Path(given.db), given.truth
+    return make_shop(given.out, given.products, given.sigma), given.out / "shop" / "truth.duckdb"
 
 
 def genfilt(*words: str) -> None:
@@ -49,38 +74,47 @@ def make_shop(folder: Path, products: int, sigma: float) -> Path:
 
 @dataclass(frozen=True)
 class Held:
-    """Every query, the products that no training row shows, and which pairs are right in truth."""
+    """Queries, the products outside train, and which of their pairs are relevant.
+
+    With the truth all pairs are judged, without it those with a held-out label or click.
+    """
 
     queries: list[str]
     titles: list[str]
-    images: list[str]
+    images: list[str | None]
     relevant: NDArray[np.bool_]  # (Q, P)
+    judged: NDArray[np.bool_]  # (Q, P)
 
     @classmethod
-    def read(cls, db: Path) -> Held:
-        """Read the held-out side of a database that `make_shop` made, and say what it corrects."""
-        with duckdb.connect() as connection:
-            connection.execute(f"ATTACH '{db}' AS db (READ_ONLY)")
-            connection.execute(f"ATTACH '{db.parent}/shop/truth.duckdb' AS truth (READ_ONLY)")
-            connection.execute("USE db")
+    def read(cls, db: Path, truth: Path | None) -> Held:
+        """Read the held-out side of a database."""
+        with duckdb.connect(str(db), read_only=True) as connection:
             queries = connection.sql("SELECT query_id, query FROM queries ORDER BY ALL").fetchall()
             products = connection.sql(HELD_OUT).fetchall()
-            right = set(
-                connection.sql("SELECT query_id, product_id FROM truth.relevant").fetchall()
-            )
-            (found,) = connection.sql(CORRECTED).fetchall()
-        relevant = np.array([[(q, p) in right for p, _, _ in products] for q, _ in queries])
-        asked = relevant.any(axis=1)
-        print(f"{found[0]} corrections of train products, {found[1]} of them right in truth.")
+            labelled = connection.sql(LABELLED).fetchall()
+        pairs = {(q, p): bool(relevant) for q, p, relevant in labelled}
+        if truth is not None:
+            with duckdb.connect(str(truth), read_only=True) as connection:
+                right = set(connection.sql("SELECT query_id, product_id FROM relevant").fetchall())
+            pairs = {(q, p): (q, p) in right for q, _ in queries for p, _, _ in products}
+        judged = np.array([[(q, p) in pairs for p, _, _ in products] for q, _ in queries])
+        relevant = np.array(
+            [[pairs.get((q, p), False) for p, _, _ in products] for q, _ in queries]
+        )
+        kept = relevant.any(axis=1) if relevant.size else np.zeros(len(queries), dtype=bool)
+        if not kept.any():
+            sys.exit(f"{db} has no relevant pair outside train; ingest labels or clicks of val.")
+        source = "of the truth" if truth is not None else "with a held-out label or click"
         print(
-            f"Measured on {asked.sum()} queries, {len(products)} products outside train and "
-            f"{relevant.sum()} pairs that are right in truth.\n"
+            f"Measured on {kept.sum()} queries, {len(products)} products outside train and "
+            f"{judged[kept].sum()} pairs {source}, {relevant.sum()} of them relevant.\n"
         )
         return cls(
-            [query for (_, query), kept in zip(queries, asked, strict=True) if kept],
+            [query for (_, query), one in zip(queries, kept, strict=True) if one],
             [title for _, title, _ in products],
             [image for _, _, image in products],
-            relevant[asked],
+            relevant[kept],
+            judged[kept],
         )
 
     def compare(self, scores: Mapping[str, Sequence[NDArray[np.float32]]]) -> None:
@@ -89,10 +123,10 @@ class Held:
         scores: each name's (Q, P), one a seed. Figures are means over seeds, and what is added
         has a 95 % interval over queries.
         """
-        query = np.repeat(np.arange(len(self.queries)), self.relevant.shape[1])
-        truth = self.relevant.ravel()
+        query = np.nonzero(self.judged)[0]
+        truth = self.relevant[self.judged]
         curves = {
-            name: [Roc(values.ravel().astype(np.float64), truth) for values in runs]
+            name: [Roc(values[self.judged].astype(np.float64), truth) for values in runs]
             for name, runs in scores.items()
         }
         recalls = {
@@ -122,7 +156,8 @@ class Held:
             )
 
     def _recall(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :10]
+        ranked = np.where(self.judged, scores, -np.inf)
+        best = np.argsort(-ranked, axis=1, kind="stable")[:, :10]
         found = np.take_along_axis(self.relevant, best, axis=1).sum(axis=1)
         return found / np.minimum(self.relevant.sum(axis=1), 10)
 

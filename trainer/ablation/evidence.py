@@ -19,10 +19,10 @@ from trainer.ablation.run_result import MEASURED, RunResult
 from trainer.ablation.runs import ATTACKED
 from trainer.ablation.scores import Scores
 from trainer.database.reading import open_database
-from trainer.training.checkpoint import current
 from trainer.evaluation.candidates import Benchmark, load_benchmark
 from trainer.evaluation.measures import finite
 from trainer.evaluation.query_words import held_out_queries
+from trainer.training.checkpoint import current
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,9 @@ class RunGroup:
 
     def curves(self, key: str, stage: int) -> dict[str, Floats]:
         """Return a stage's losses (B,) by name, averaged over the units that have as many."""
-        logs = [self._log(current(unit.run(key) / f"stage{stage}") / "log.jsonl") for unit in self.units]
+        logs = [
+            self._log(current(unit.run(key) / f"stage{stage}") / "log.jsonl") for unit in self.units
+        ]
         shortest = min(map(len, logs), default=0)
         if not shortest:
             return {}

@@ -1,4 +1,4 @@
-"""The table of positives for other trainers: sentence-transformers' and loops like open_clip's.
+"""Positive masks and losses for other trainers: sentence-transformers' and loops like open_clip's.
 
 A batch of (query, product) rows knows its numbers q and p in a genfilt database. The mask over
 it is the one that Query-LIFE is trained with, and the losses here are eq. 1 and 2 in the shapes
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -76,7 +76,7 @@ class Positives:
             self._masks = Masks(load_known_pairs(connection, genfilt=genfilt), contents)
 
     def clicks(self) -> Clicks:
-        """Return what a trainer of (query, product) pairs trains on.
+        """Return the train clicks as rows for a trainer of (query, product) pairs.
 
         Raises:
             UserError: the database has no train click whose product has a picture.
@@ -102,7 +102,7 @@ class Positives:
             by: what they are.
 
         Raises:
-            UsageError: there are not as many products as queries, or `by` is something else.
+            UsageError: there are not as many products as queries, or `by` is neither.
         """
         import pyarrow as pa
 
@@ -112,7 +112,7 @@ class Positives:
                 "each a row."
             )
         if by not in ("id", "text"):
-            raise UsageError(f"by is '{by}'; give id or text.")
+            raise UsageError(f"by must be id or text, got '{by}'.")
         asked = {"n": range(len(queries)), "query": list(queries), "product": list(products)}
         kinds = pa.schema({"n": pa.int64(), "query": pa.string(), "product": pa.string()})
         with open_database(self.db) as connection:
@@ -178,8 +178,8 @@ class MaskedRankingLoss(nn.Module):
         positive = with_own(mask).to(labels.device)
         return contrastive(made[0], torch.cat(made[1:]), positive, self.temperature)
 
-    def get_config_dict(self) -> dict[str, Any]:
-        """Return what the library's model card says of the loss."""
+    def get_config_dict(self) -> dict[str, object]:
+        """Return the loss's settings, for the library's model card."""
         return {"temperature": self.temperature, "positives": self.positives.db.name}
 
 
@@ -210,5 +210,5 @@ class MaskedClipLoss(nn.Module):
 
 
 def with_own(mask: Mask) -> Tensor:
-    """Return (B, G) as a tensor in which row i's own column i is positive, as its data says."""
+    """Return (B, G) as a tensor in which row i's own column i is positive."""
     return torch.tensor(mask).fill_diagonal_(True)

@@ -62,7 +62,7 @@ def test_numbers_by_id_and_by_text(db: Path) -> None:
     assert positives.numbers([], []).shape == (0, 2)
     with pytest.raises(UsageError, match="2 queries and 1 products"):
         positives.numbers(["q0", "q1"], ["a"])
-    with pytest.raises(UsageError, match="by is 'name'"):
+    with pytest.raises(UsageError, match="by must be id or text"):
         positives.numbers(["q0"], ["a"], "name")  # type: ignore[arg-type]
 
 

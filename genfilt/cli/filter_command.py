@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,23 +14,21 @@ from genfilt.common import command
 from genfilt.common.console import say
 from genfilt.common.errors import UsageError
 from genfilt.common.output import OutputFormat, interval, show, show_one
+from genfilt.filter.rules import RuleName
 from genfilt.store.store import Store
+
+if TYPE_CHECKING:
+    from genfilt.filter.audit import Audit
 
 FILTER_EXAMPLES = (
     "genfilt filter --sigma 0.9",
-    "genfilt filter --rule calibrated --sigma auto",
+    "genfilt filter --rule paper --sigma 0.8",
+    "genfilt filter --sigma auto",
 )
 AUDIT_EXAMPLES = (
     "genfilt audit --target-precision 0.95",
     "genfilt audit --sample 200 --out review.csv",
 )
-
-
-class RuleName(StrEnum):
-    """Rule that scores a query and a product."""
-
-    paper = "paper"
-    calibrated = "calibrated"
 
 
 def register(app: typer.Typer) -> None:
@@ -45,8 +42,12 @@ def filter_(
         str, typer.Option(help="The threshold of a correction, or auto: what audit proposes.")
     ] = "0.9",
     rule: Annotated[
-        RuleName, typer.Option(help="paper: a mean cosine; calibrated: a probability.")
-    ] = RuleName.paper,
+        RuleName,
+        typer.Option(
+            help="paper: a mean cosine; calibrated: a probability; auto: calibrated where the "
+            "train clicks or labels suffice to fit it."
+        ),
+    ] = RuleName.auto,
     floor: Annotated[float | None, typer.Option(help="Store candidates from here on.")] = None,
     embedder: Annotated[
         str | None, typer.Option(help="A sentence-transformers folder or hub name.")
@@ -55,22 +56,27 @@ def filter_(
     base_rate: Annotated[
         float | None, typer.Option(help="Share of relevant pairs, where you know it.")
     ] = None,
+    image_title_sigma: Annotated[
+        float, typer.Option(help="The cosine of an image-title correction, under every rule.")
+    ] = 0.9,
     db: Db = DEFAULT_DB,
 ) -> None:
     """Write every pair whose score reaches sigma into the correction tables."""
     from genfilt.features.embed import Embedder
     from genfilt.filter.filter import FilterSettings, filter_pairs
-    from genfilt.inspect.status import TITLE_PAIRS
+    from genfilt.inspect.counts import count_corrections
 
-    settings = FilterSettings(_sigma(sigma), floor, rule.value, max_pairs, base_rate)
+    settings = FilterSettings(
+        _sigma(sigma), floor, rule.value, max_pairs, base_rate, image_title_sigma
+    )
     with recorded(db, "filter", settings=settings, embedder=embedder) as (store, counts):
         made = filter_pairs(store, settings, Embedder(embedder))
         counts["query-product candidates"] = made.qp_candidates
         counts["image-title candidates"] = made.it_candidates
-        counts["query-product corrections"] = store.scalar(
-            "SELECT count(*) FROM query_product_corrections"
-        )
-        counts["image-title corrections (distinct texts)"] = store.scalar(TITLE_PAIRS)
+        found = count_corrections(store)
+        counts["query-product corrections"] = found.pairs
+        counts["new ones of train products"] = found.new
+        counts["image-title corrections (distinct texts)"] = found.title_pairs
 
 
 def _sigma(word: str) -> float | None:
@@ -109,55 +115,57 @@ def audit(
     if sample is not None:
         write_sample(db, sample, split, out, overwrite=overwrite)
         return
-    from genfilt.features.corpus import load_corpus
     from genfilt.features.embed import Embedder
     from genfilt.features.texts import number_features
-    from genfilt.filter.audit import audit as run
+    from genfilt.filter.rules import audit_filter
+    from genfilt.inspect.counts import val_audit
     from genfilt.inspect.review import reviewed_precision
 
     with Store(db) as store:
-        reviewed = reviewed_precision(store)
-        if reviewed is not None:
-            say(str(reviewed))
+        reviewed = reviewed_precision(store, split.value)
+        for measured in (reviewed, val_audit(store)):
+            if measured is not None:
+                say(str(measured))
+        if split is Split.test:
+            say("test labels are read: choose nothing by them")
         number_features(store)
-        corpus = load_corpus(store, Embedder(embedder))
-        rule = store.scalar("SELECT rule FROM filters WHERE current")
-        if rule == "calibrated" and split is Split.train:
-            from genfilt.filter.calibrated.estimated_precision import audit_calibrated
-
-            found = audit_calibrated(
-                *(store, corpus, Embedder(embedder)),
-                target_precision=target_precision,
-                base_rate=base_rate,
-            )
-        else:
-            found = run(
-                store, corpus, split=split, target_precision=target_precision, base_rate=base_rate
-            )
+        found = audit_filter(
+            store,
+            Embedder(embedder),
+            split=split.value,
+            target_precision=target_precision,
+            base_rate=base_rate,
+        )
     if form is OutputFormat.json:
-        show_one({**found, "reviewed": None if reviewed is None else asdict(reviewed)})
+        show_one({**found.as_dict(), "reviewed": None if reviewed is None else asdict(reviewed)})
         return
-    say(f"rule {found['rule']}; {found['population']}")
+    say(f"rule {found.rule}; {found.population}")
     show(_by_sigma(found), form)
-    best = found["best"]
-    if best["sigma"] is None:
+    best = found.best
+    if best.sigma is None:
         say(f"no sigma reaches a precision of {target_precision:g}")
     else:
         say(
-            f"best recall at precision >= {target_precision:g}: {best['recall']:.4f} "
-            f"(precision {best['precision']:.4f}) with --sigma {best['sigma']:g}"
+            f"best recall at precision >= {target_precision:g}: {best.recall:.4f} "
+            f"(precision {best.precision:.4f}) with --sigma {best.sigma:g}"
         )
 
 
-def _by_sigma(found: dict[str, Any]) -> list[dict[str, object]]:
+def _by_sigma(found: Audit) -> list[dict[str, object]]:
     """Return one row for each tenth, each hundredth from 0.9 on, and the best sigma."""
-    rows = []
-    for place, sigma in enumerate(found["sigma"]):
-        if place % 10 and sigma < 0.9 and sigma != found["best"]["sigma"]:
+    curve = found.curve
+    rows: list[dict[str, object]] = []
+    for place, sigma in enumerate(curve.sigma):
+        if place % 10 and sigma < 0.9 and sigma != found.best.sigma:
             continue
-        row = {"sigma": sigma}
-        for name in ("precision", "recall"):
-            row[name] = found[name][place]
-            row[f"{name} 95%"] = interval(*found[f"{name}_ci"][place])
-        rows.append({**row, "pairs": found["pairs"][place]})
+        rows.append(
+            {
+                "sigma": sigma,
+                "precision": curve.precision[place],
+                "precision 95%": interval(*curve.precision_ci[place]),
+                "recall": curve.recall[place],
+                "recall 95%": interval(*curve.recall_ci[place]),
+                "pairs": found.pairs[place],
+            }
+        )
     return rows

@@ -1,13 +1,15 @@
-"""The distinct texts of a database beside their vectors: what the rules score."""
+"""The distinct texts of a database with their vectors: the input of both rules."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from genfilt.common.arrays import Rows
 from genfilt.features.embed import Embedder, Matrix, embed
 from genfilt.features.texts import (
     Features,
-    Numbers,
     Texts,
     load_features,
     load_queries,
@@ -30,13 +32,13 @@ class Corpus:
     last_q: int  # the largest numbers given so far
     last_f: int
 
-    def title_rows(self, features: Features) -> Numbers:
+    def title_rows(self, features: Features) -> Rows:
         """Return the row in `t` of each feature's title."""
         return self.titles.rows_of(features.f_title)
 
-    def image_rows(self, features: Features) -> Numbers:
-        """Return the row in `i` of each feature's picture."""
-        return self.images.rows_of(features.f_image)
+    def image_rows(self, features: Features) -> Rows:
+        """Return the row in `i` of each feature's picture; 0, of no meaning, without a caption."""
+        return np.where(features.pictured, self.images.rows_of(features.f_image), 0)
 
 
 def load_corpus(store: Store, embedder: Embedder) -> Corpus:

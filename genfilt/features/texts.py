@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genfilt.common.arrays import Bools
-from genfilt.common.arrays import Rows as Numbers
+from genfilt.common.arrays import Bools, Rows
 from genfilt.store.keys import normalize_query
 from genfilt.store.numbering import number_described
 from genfilt.store.store import Store
@@ -38,6 +37,7 @@ LEFT JOIN current_captions USING (image_key)
 ))
 """
 
+
 def number_features(store: Store) -> None:
     """Give every distinct triple of texts its f, and every product the f of its texts.
 
@@ -55,10 +55,10 @@ def number_features(store: Store) -> None:
 class Texts:
     """Distinct texts with their numbers, in the order of the numbers."""
 
-    numbers: Numbers  # (N,)
+    numbers: Rows  # (N,)
     texts: list[str]
 
-    def rows_of(self, numbers: Numbers) -> Numbers:
+    def rows_of(self, numbers: Rows) -> Rows:
         """Return where each number stands."""
         return np.searchsorted(self.numbers, numbers)
 
@@ -67,9 +67,9 @@ class Texts:
 class Features:
     """The distinct products by their texts, in the order of f; those without a title left out."""
 
-    f: Numbers  # (F,)
-    f_title: Numbers  # (F,)
-    f_image: Numbers  # (F,), NO_IMAGE without a caption
+    f: Rows  # (F,)
+    f_title: Rows  # (F,)
+    f_image: Rows  # (F,), NO_IMAGE without a caption
 
     @property
     def pictured(self) -> Bools:

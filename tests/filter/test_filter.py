@@ -38,7 +38,9 @@ def test_texts_are_numbered_once_each(store: Store) -> None:
     assert placed == {"p1": 0, "p2": 1, "p3": 2, "p4": 1, "p5": 3, "p6": 4}
     assert load_queries(store).texts == ["RED hoodie", "blue mug", "kettle"]
     assert load_texts(store, "image").texts == ["a red hoodie", "a blue mug"]
-    assert load_features(store).f.tolist() == [0, 1, 2, 4]  # without a caption there is no pair
+    features = load_features(store)
+    assert features.f.tolist() == [0, 1, 2, 3, 4]
+    assert features.pictured.tolist() == [True, True, True, False, True]
 
 
 def test_numbers_stay_while_the_catalogue_changes(store: Store, embedder: Embedder) -> None:
@@ -55,19 +57,22 @@ def test_numbers_stay_while_the_catalogue_changes(store: Store, embedder: Embedd
 def test_candidates_are_those_of_the_whole_product(
     store: Store, embedder: Embedder, sigma: float
 ) -> None:
-    filter_pairs(store, FilterSettings(sigma), embedder)
+    filter_pairs(store, FilterSettings(sigma, image_title_sigma=sigma), embedder)
     corpus = load_corpus(store, embedder)
     images, titles = corpus.image_rows(corpus.features), corpus.title_rows(corpus.features)
     q_i = corpus.q.astype(float) @ corpus.i.astype(float)[images].T
     q_t = corpus.q.astype(float) @ corpus.t.astype(float)[titles].T
-    expected = [
-        (corpus.queries.numbers[q], corpus.features.f[f], q_i[q, f], q_t[q, f])
-        for q, f in np.argwhere((q_i + q_t) / 2 >= sigma - 1e-6)
-    ]
+    pictured = corpus.features.pictured
+    score = np.where(pictured, (q_i + q_t) / 2, q_t)  # the kettle has a title alone
+    expected = np.argwhere(score >= sigma - 1e-6)
     found = store.rows(CANDIDATES)
-    assert [row[:2] for row in found] == [row[:2] for row in expected]
-    for row, (_, _, i, t) in zip(found, expected, strict=True):
-        assert row[2:] == pytest.approx((i, t, (i + t) / 2, (i + t) / 2), abs=1e-6)
+    numbers = [(corpus.queries.numbers[q], corpus.features.f[f]) for q, f in expected]
+    assert [row[:2] for row in found] == numbers
+    for row, (q, f) in zip(found, expected, strict=True):
+        assert row[2] == (pytest.approx(q_i[q, f], abs=1e-6) if pictured[f] else None)
+        assert row[3:] == pytest.approx((q_t[q, f], score[q, f], score[q, f]), abs=1e-6)
+    alone = "SELECT DISTINCT q_i IS NULL FROM qp_candidates WHERE reasons = 'title alone'"
+    assert store.rows(alone) == ([(True,)] if sigma <= 0.9 else [])
     i_t = corpus.i.astype(float) @ corpus.t.astype(float).T
     assert store.scalar("SELECT count(*) FROM it_candidates") == (i_t >= sigma - 1e-6).sum()
 
@@ -75,6 +80,7 @@ def test_candidates_are_those_of_the_whole_product(
 def test_corrections_leave_out_what_train_knows(store: Store, embedder: Embedder) -> None:
     judge(store, "clicks", [{"query_id": "q1", "product_id": "p1"}])
     judge(store, "labels", [{"query_id": "q1", "product_id": "p4", "label": "1", "split": "val"}])
+    judge(store, "clicks", [{"query_id": "q4", "product_id": "p5"}])
     filter_pairs(store, FilterSettings(0.8), embedder)
     found = set(store.rows("SELECT query_id, product_id FROM query_product_corrections"))
     # p1 is clicked under either spelling of the query; p4's label is not the filter's to know.
@@ -82,6 +88,47 @@ def test_corrections_leave_out_what_train_knows(store: Store, embedder: Embedder
     judge(store, "reviews", [{"query_id": "q2", "product_id": "p2", "verdict": 0}])
     found = set(store.rows("SELECT query_id, product_id FROM query_product_corrections"))
     assert found == {("q1", "p4"), ("q2", "p4"), ("q3", "p3")}
+
+
+def test_a_product_without_a_picture_is_corrected_by_its_title(
+    store: Store, embedder: Embedder
+) -> None:
+    filter_pairs(store, FilterSettings(0.8), embedder)
+    rows = store.rows(
+        "SELECT query_id, product_id, q_i, round(q_t, 4), round(score, 4), reasons "
+        "FROM query_product_corrections WHERE q_i IS NULL"
+    )
+    assert rows == [("q4", "p5", None, 1.0, 1.0, "title alone")]
+    store.connection.execute("DELETE FROM captions")
+    filter_pairs(store, FilterSettings(0.8), embedder)
+    assert store.scalar("SELECT count(*) FROM query_product_corrections WHERE q_i IS NULL") > 1
+    assert not store.scalar("SELECT count(*) FROM query_product_corrections WHERE q_i > 0")
+
+
+def test_each_word_of_a_feature_text_stands_once(store: Store) -> None:
+    for core_word, color, expected in (
+        ("leather jacket", "Black", "Black leather jacket"),
+        ("Leather jacket", "black, red", "black, red leather jacket"),
+        ("jacket", "black, black", "black, leather jacket"),
+    ):
+        store.connection.execute(
+            "UPDATE attributes SET core_word = ?, color = ?, material = 'leather' "
+            "WHERE title_key = (SELECT title_key FROM products WHERE product_id = 'p1')",
+            [core_word, color],
+        )
+        number_features(store)
+        found = store.rows(
+            "SELECT title_text FROM features JOIN product_no USING (f) WHERE product_id = 'p1'"
+        )
+        assert found == [(expected,)]
+
+
+def test_the_image_title_sigma_is_a_cosine_of_its_own(store: Store, embedder: Embedder) -> None:
+    filter_pairs(store, FilterSettings(0.3, image_title_sigma=0.8), embedder)
+    assert store.scalar("SELECT min(i_t) >= 0.8 - 1e-6 FROM it_candidates")
+    assert store.scalar("SELECT count(*) FROM it_corrections") > 0
+    filter_pairs(store, FilterSettings(0.3, image_title_sigma=0.99), embedder)
+    assert not store.scalar("SELECT count(*) FROM it_corrections WHERE i_t < 0.98")
 
 
 def test_pictures_are_matched_with_titles_of_other_products(
@@ -162,9 +209,9 @@ def test_filter_needs_captions(embedder: Embedder) -> None:
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(UsageError, match="--sigma 1.5"):
+    with pytest.raises(UsageError, match="--sigma must be from -1 to 1, got 1.5"):
         FilterSettings(1.5)
-    with pytest.raises(UsageError, match="--floor 0.9"):
+    with pytest.raises(UsageError, match="--floor must be at most --sigma 0.5, got 0.9"):
         FilterSettings(0.5, floor=0.9)
 
 

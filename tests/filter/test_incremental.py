@@ -233,7 +233,7 @@ def test_the_limit_holds_for_what_was_there_before(grown: Store, embedder: Embed
     before = result(store)
     take_in(store, {"p5": ("Acme hoodie", "a red hoodie")}, {})
     limited = FilterSettings(SETTINGS.sigma, SETTINGS.floor, max_pairs=held)
-    with pytest.raises(UserError, match="pairs pass the floor"):
+    with pytest.raises(UserError, match="pairs reach the floor"):
         filter_pairs(store, limited, embedder)
     known = [pair for pair in result(store)["positives"] if pair[1] != "p5"]
     assert known == before["positives"]

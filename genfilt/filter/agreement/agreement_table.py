@@ -7,7 +7,7 @@ distinct set of its values in the catalogue, and word matches as a sparse list.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +66,19 @@ class AgreementTable:
         for source, word_hits in enumerate(self.word_hits):
             found[source, contains(word_hits, keys)] = CONFIRM
         return found
+
+    def without_pictures(self) -> AgreementTable:
+        """Return the table with every picture silent."""
+        rows = self.rows.copy()
+        rows[1] = 0
+        silent = tuple(np.zeros((1, block.shape[1]), dtype=np.int8) for block in self.blocks[1])
+        nothing = np.zeros(0, dtype=np.int64)
+        return replace(
+            self,
+            rows=rows,
+            blocks=(self.blocks[0], silent),
+            word_hits=(self.word_hits[0], nothing),
+        )
 
 
 def family_numbers(values: Sequence[RequestedValue]) -> Rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -59,6 +59,13 @@ class CalibrationData:
     train: Rows
     made_for: dict[str, str]
 
+    def without_pictures(self) -> CalibrationData:
+        """Return the data with every caption left out, for products that have a title alone."""
+        products = self.products
+        image = np.zeros_like(products.image)
+        titles = products.agreement_table.without_pictures()
+        return replace(self, products=replace(products, image=image, agreement_table=titles))
+
 
 def load_calibration_data(store: Store, corpus: Corpus, embedder: Embedder) -> CalibrationData:
     """Read the rule's inputs; titles and words without a vector are embedded."""
@@ -76,10 +83,9 @@ def load_calibration_data(store: Store, corpus: Corpus, embedder: Embedder) -> C
 
     matcher = ValueMatcher.of(values, texts.values, similar)
     queries = Queries.of(corpus.q, requested, values)
-    features = corpus.features
     products = Products(
-        image=corpus.i[corpus.image_rows(features)],
-        title=corpus.t[corpus.title_rows(features)],
+        image=_images(corpus),
+        title=corpus.t[corpus.title_rows(corpus.features)],
         written=embed(store, embedder, texts.titles),
         fold=title_folds(texts.titles),
         agreement_table=agreement_table(matcher, values, texts.values),
@@ -97,6 +103,14 @@ def load_calibration_data(store: Store, corpus: Corpus, embedder: Embedder) -> C
         train=read_train_rows(store, corpus),
         made_for=fitted_for(store, embedder.name, train_log),
     )
+
+
+def _images(corpus: Corpus) -> Vectors:
+    """Return the picture vectors of all products, 0 without a caption, (F, D)."""
+    pictured = corpus.features.pictured
+    image = np.zeros((len(pictured), corpus.q.shape[1]), dtype=np.float32)
+    image[pictured] = corpus.i[corpus.image_rows(corpus.features)[pictured]]
+    return image
 
 
 def requested_values(

@@ -7,7 +7,7 @@ SELECT features.f, min(written) AS title, coalesce(min(image_text), '') AS capti
        min(color) AS color, min(model_parameters) AS model_parameters
 FROM features LEFT JOIN product_no USING (f) LEFT JOIN products USING (product_id)
 LEFT JOIN current_attributes USING (title_key)
-WHERE features.image_text <> '' AND features.title_text <> ''
+WHERE features.title_text <> ''
 GROUP BY features.f ORDER BY features.f;
 
 -- name: train_log

@@ -12,8 +12,9 @@ and picture are silent it is the log odds by the title model of v. All of it is 
 from __future__ import annotations
 
 import base64
-import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -70,35 +71,30 @@ class Calibration:
     base_rate: float
     method: str
 
-    def to_json(self) -> str:
-        """Return the fit as JSON, the same text for equal fits."""
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "made_for": self.made_for,
-                "linear": self.linear.tolist(),
-                "families": {name: asdict(weight) for name, weight in self.families.items()},
-                "title_models": [
-                    [*key, _packed(row)] for key, row in sorted(self.title_models.items())
-                ],
-                "scores": self.scores.tolist(),
-                "probabilities": self.probabilities.tolist(),
-                "base_rate": self.base_rate,
-                "method": self.method,
-            },
-            sort_keys=True,
-            ensure_ascii=False,
-        )
+    def as_dict(self) -> dict[str, object]:
+        """Return the fit as JSON has it, the same for equal fits."""
+        return {
+            "format": FORMAT,
+            "made_for": self.made_for,
+            "linear": self.linear.tolist(),
+            "families": {name: asdict(weight) for name, weight in self.families.items()},
+            "title_models": [
+                [*key, _packed(row)] for key, row in sorted(self.title_models.items())
+            ],
+            "scores": self.scores.tolist(),
+            "probabilities": self.probabilities.tolist(),
+            "base_rate": self.base_rate,
+            "method": self.method,
+        }
 
     @classmethod
-    def from_json(cls, text: str) -> Calibration:
-        """Rebuild a fit from `to_json`.
+    def from_dict(cls, found: Mapping[str, Any]) -> Calibration:
+        """Rebuild a fit from `as_dict`.
 
         Raises:
-            UserError: the text is not a calibration of this version.
+            UserError: it is not a calibration of this version.
         """
         try:
-            found = json.loads(text)
             if found["format"] != FORMAT:
                 raise ValueError(f"format {found['format']}")
             return cls(
@@ -119,18 +115,10 @@ class Calibration:
                 "genfilt filter --rule calibrated."
             ) from error
 
-    def check(self, made_for: dict[str, str]) -> None:
-        """Refuse a fit made for another embedder, generator, template or other data.
-
-        Raises:
-            UserError: naming the first difference.
-        """
-        for name, value in made_for.items():
-            if self.made_for.get(name) != value:
-                raise UserError(
-                    f"The calibration was fitted for {name} {self.made_for.get(name)}, not "
-                    f"{value}; fit it again with genfilt filter --rule calibrated."
-                )
+    def difference(self, made_for: Mapping[str, str]) -> str | None:
+        """Return the name of what differs from the embedder, generators and data of the fit."""
+        differing = (name for name, value in made_for.items() if self.made_for.get(name) != value)
+        return next(differing, None)
 
 
 def probability(calibration: Calibration, scores: Floats) -> Floats:

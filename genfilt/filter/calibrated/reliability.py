@@ -1,26 +1,59 @@
-"""How far probabilities can be believed, and the sigma that reaches a wanted precision."""
+"""Reliability of the probabilities, and estimated precision and recall over all train pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from genfilt.common.arrays import Bools, Floats, Rows
+from genfilt.common.statistics import resample_groups
 from genfilt.filter.calibrated.fit import Fit
+from genfilt.filter.calibrated.model import probability
+from genfilt.filter.precision_curve import GRID, TOLERANCE, Curve, intervals, numbers
 
-GRID = np.round(np.arange(0.0, 1.0, 0.01), 2)
 BINS = 10
 MIN_CANDIDATE_PROBABILITY = 0.05  # pairs below are no candidates under any sigma that is of use
-RESAMPLES = 200
-MIN_EXPECTED_PAIRS = 5.0  # expected pairs from which a category has a sigma of its own
+RESAMPLES = 200  # of queries; each sums up all their pairs
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Mean predicted and observed relevance of the pairs predicted from `start` on."""
+
+    start: float
+    predicted: float
+    observed: float
+    pairs: float
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the keys of `genfilt audit --format json`."""
+        return {
+            "from": self.start,
+            "predicted": self.predicted,
+            "observed": self.observed,
+            "pairs": self.pairs,
+        }
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """The bins of a reliability diagram and the expected calibration error."""
+
+    bins: list[ReliabilityBin]
+    error: float
+    pairs: float
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the keys of `genfilt audit --format json`."""
+        bins = [each.as_dict() for each in self.bins]
+        return {"bins": bins, "error": self.error, "pairs": self.pairs}
 
 
 @dataclass(frozen=True)
 class TrainPairs:
-    """Pairs with their predicted and their expected relevance; equally long arrays."""
+    """Train pairs with their predicted and their expected relevance; equally long arrays."""
 
     predicted: Floats
     relevant: Floats  # 1 or 0 where it is known, else its probability
@@ -34,18 +67,22 @@ class TrainPairs:
         floats = (self.predicted[keep], self.relevant[keep], self.weight[keep])
         return TrainPairs(*floats, self.q[keep], self.vetoed[keep], self.known[keep])
 
+    @classmethod
+    def joined(cls, parts: Sequence[TrainPairs]) -> TrainPairs:
+        """Return the pairs of all parts, in order."""
+        names = ("predicted", "relevant", "weight", "q", "vetoed", "known")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
 
 def train_population(fit: Fit) -> TrainPairs:
-    """Return the train pairs of a fit, predicted by weights that never met their query."""
-    from genfilt.filter.calibrated.model import probability
-
+    """Return the train pairs of a fit, predicted by weights fitted without their query."""
     pairs = fit.pairs
     predicted = probability(fit.calibration, fit.score)
     return TrainPairs(predicted, fit.relevant, pairs.weight, pairs.q, fit.vetoed, pairs.known)
 
 
-def reliability(population: TrainPairs, *, lowest: float = 0.0) -> dict[str, Any]:
-    """Return the reliability diagram's bins and the expected calibration error.
+def reliability(population: TrainPairs, *, lowest: float = 0.0) -> Reliability:
+    """Return the reliability diagram and the expected calibration error.
 
     The error is the mean over pairs of |predicted - observed| of their bin, of BINS equal ones.
     With `lowest` only pairs predicted from there on count: over all pairs nearly everything is
@@ -60,87 +97,54 @@ def reliability(population: TrainPairs, *, lowest: float = 0.0) -> dict[str, Any
         for values in (np.ones(len(weight)), predicted, relevant)
     )
     bins = [
-        {
-            "from": round(at / BINS, 2),
-            "predicted": round(float(predicted_sum[at] / mass[at]), 6),
-            "observed": round(float(observed_sum[at] / mass[at]), 6),
-            "pairs": round(float(mass[at]), 1),
-        }
+        ReliabilityBin(
+            start=round(at / BINS, 2),
+            predicted=round(float(predicted_sum[at] / mass[at]), 6),
+            observed=round(float(observed_sum[at] / mass[at]), 6),
+            pairs=round(float(mass[at]), 1),
+        )
         for at in range(BINS)
         if mass[at] > 0
     ]
     error = float(np.abs(predicted_sum - observed_sum).sum() / max(mass.sum(), 1e-12))
-    return {"bins": bins, "error": round(error, 6), "pairs": round(float(mass.sum()), 1)}
+    return Reliability(bins, round(error, 6), round(float(mass.sum()), 1))
 
 
-def curve(population: TrainPairs, *, seed: int = 0) -> dict[str, Any]:
-    """Return precision and recall of the corrections over GRID, with 95 % intervals.
+def estimated_curve(population: TrainPairs) -> Curve:
+    """Return the estimated precision and recall of the corrections over GRID.
 
     Corrections are the pairs that pass, are not vetoed and not known already; recall is of all
     relevant pairs that are not known. Intervals come from resampling queries.
     """
-    open_ = ~population.known
+    unknown = ~population.known
     queries, index = np.unique(population.q, return_inverse=True)
-    passes = np.searchsorted(GRID, population.predicted + 1e-6, side="right")  # sigmas passed
+    passes = np.searchsorted(GRID, population.predicted + TOLERANCE, side="right")
     passes[population.vetoed] = 0
     tallies = np.zeros((2, len(queries), len(GRID) + 1))
     for row, values in enumerate((population.relevant, np.ones(len(index)))):
-        np.add.at(tallies[row], (index[open_], passes[open_]), (population.weight * values)[open_])
+        mass = (population.weight * values)[unknown]
+        np.add.at(tallies[row], (index[unknown], passes[unknown]), mass)
     passing = tallies[:, :, ::-1].cumsum(axis=2)[:, :, ::-1][:, :, 1:]  # (2, Q, S)
     relevant = tallies[0].sum(axis=1)  # (Q,)
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(len(queries), np.full(len(queries), 1 / len(queries)), RESAMPLES)
-    sums = np.einsum("rq,kqs->krs", draws.astype(float), passing)
+    draws = resample_groups(np.arange(len(queries)), RESAMPLES)
+    sums = np.einsum("rq,kqs->krs", draws, passing)
     total = passing.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return {
-            "sigma": GRID.tolist(),
-            "precision": _numbers(total[0] / total[1]),
-            "precision_ci": _intervals(sums[0] / sums[1]),
-            "recall": _numbers(total[0] / relevant.sum()),
-            "recall_ci": _intervals(sums[0] / (draws @ relevant)[:, None]),
-            "corrections": _numbers(total[1]),
-        }
+        return Curve(
+            sigma=GRID.tolist(),
+            precision=numbers(total[0] / total[1]),
+            precision_ci=intervals(sums[0] / sums[1]),
+            recall=numbers(total[0] / relevant.sum()),
+            recall_ci=intervals(sums[0] / (draws @ relevant)[:, None]),
+            corrections=numbers(total[1]),
+        )
 
 
-def suggest(found: dict[str, Any], target: float) -> dict[str, Any]:
-    """Return the lowest sigma from which on the precision stays at the target, with intervals.
-
-    All None where no sigma reaches it.
-    """
-    best: dict[str, Any] = dict.fromkeys(
-        ("sigma", "precision", "precision_ci", "recall", "recall_ci", "corrections")
-    )
-    for at in range(len(found["sigma"]) - 1, 0, -1):
-        precision, passing = found["precision"][at], found["corrections"][at]
-        if precision is None or passing < MIN_EXPECTED_PAIRS:
-            continue
-        if precision < target:
-            break
-        best = {name: found[name][at] for name in best}
-    return best
-
-
-def suggest_by(
-    population: TrainPairs, groups: Sequence[str], target: float
-) -> dict[str, dict[str, Any]]:
-    """Return the suggestion for each group of pairs; `groups` names each pair's, "" for none."""
+def curves_by_group(population: TrainPairs, groups: Sequence[str]) -> dict[str, Curve]:
+    """Return the curve of each group of pairs; `groups` names each pair's, "" for none."""
     names = np.asarray(groups)
     return {
-        str(name): suggest(curve(population.only(names == name)), target)
+        str(name): estimated_curve(population.only(names == name))
         for name in np.unique(names)
         if name
     }
-
-
-def _numbers(values: Floats) -> list[float | None]:
-    return [round(float(value), 6) if np.isfinite(value) else None for value in values]
-
-
-def _intervals(samples: Floats) -> list[list[float | None]]:
-    ends = []
-    for column in samples.T:
-        defined = column[np.isfinite(column)]
-        low_high = np.percentile(defined, (2.5, 97.5)) if len(defined) else np.full(2, np.nan)
-        ends.append(_numbers(low_high))
-    return ends

@@ -1,0 +1,179 @@
+"""The calibrated rule: fitted by `genfilt filter`, loaded from the stored fit by other commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from genfilt.common.arrays import Floats, Rows
+from genfilt.common.errors import UsageError, UserError
+from genfilt.features.corpus import Corpus
+from genfilt.features.embed import Embedder
+from genfilt.filter.audit import Audit, audit_judged_pairs
+from genfilt.filter.calibrated.calibration_data import CalibrationData, load_calibration_data
+from genfilt.filter.calibrated.candidates import Scorer
+from genfilt.filter.calibrated.design import Training
+from genfilt.filter.calibrated.fit import Fit, fit_calibration
+from genfilt.filter.calibrated.fit_record import (
+    CALIBRATED,
+    FitRecord,
+    audit_of,
+    calibrations_of,
+    record_of,
+)
+from genfilt.filter.calibrated.sampling import sample_pairs
+from genfilt.filter.joining import Watermark, title_candidates
+from genfilt.store.store import Store
+
+CATEGORIES = """
+SELECT f, min(category) AS category FROM product_no JOIN products USING (product_id)
+WHERE f IS NOT NULL AND category IS NOT NULL GROUP BY f
+"""
+
+
+class CalibratedRule:
+    """Scores a pair by its estimated probability of relevance.
+
+    Products with a caption and products with a title alone have a calibration each.
+
+    Args:
+        store: the labels and reviews of `audit`.
+        scorers: with their products, which are disjoint and together all.
+        record: the stored fit.
+    """
+
+    name = CALIBRATED
+    incremental = False  # a fit reads the whole log, so a filter joins anew
+
+    def __init__(self, store: Store, scorers: list[Scorer], record: FitRecord) -> None:
+        self.store, self.scorers, self.record = store, scorers, record
+
+    def sigma_for(self, precision: float) -> float:
+        """Return the sigma with the largest recall at this estimated precision on train.
+
+        Raises:
+            UserError: no sigma reaches the precision.
+        """
+        found = audit_of(self.record, precision)
+        if found.best.sigma is None:
+            known = [
+                (value, sigma)
+                for value, sigma in zip(found.curve.precision, found.curve.sigma, strict=True)
+                if value is not None
+            ]
+            best, sigma = max(known, default=(0.0, 0.0))
+            raise UserError(
+                f"No sigma reaches an estimated precision of {precision:g} on train (the best is "
+                f"{best:.3f}, at --sigma {sigma:g}); give --sigma yourself, or more labels."
+            )
+        return found.best.sigma
+
+    def query_candidates(self, floor: float, since: Watermark) -> Iterator[pa.Table]:
+        """Yield all (q, f) whose probability reaches the floor; `since` changes nothing."""
+        for scorer in self.scorers:
+            yield from scorer.tables(floor)
+
+    def title_candidates(self, sigma: float, since: Watermark) -> Iterator[pa.Table]:
+        """Yield the (f_image, f_title) whose i.t, a cosine, reaches sigma."""
+        return title_candidates(self.scorers[0].data.corpus, sigma, since)
+
+    def scores(self, q: Rows, f: Rows) -> Floats:
+        """Return the probability of pairs of numbers, (K,); -inf when vetoed or without a text."""
+        corpus = self.scorers[0].data.corpus
+        scores = np.full(len(q), -np.inf)
+        known = np.isin(q, corpus.queries.numbers) & np.isin(f, corpus.features.f)
+        query = corpus.queries.rows_of(np.where(known, q, corpus.queries.numbers[:1]))
+        feature = np.searchsorted(corpus.features.f, np.where(known, f, corpus.features.f[:1]))
+        for scorer in self.scorers:
+            mine = np.flatnonzero(known & np.isin(feature, scorer.rows))
+            score, vetoed = scorer.scores(query[mine], feature[mine])
+            scores[mine] = np.where(vetoed, -np.inf, score)
+        return scores
+
+    def audit(self, split: str, target_precision: float, base_rate: float | None = None) -> Audit:
+        """Return the stored audit of the train pairs, or measure on the judged pairs of a split."""
+        if split != "train":
+            return audit_judged_pairs(self.store, self, split, target_precision, base_rate)
+        check_no_base_rate(base_rate)
+        return audit_of(self.record, target_precision)
+
+
+def check_no_base_rate(base_rate: float | None) -> None:
+    """Raise a UsageError where a base rate is given for the stored audit of a fit."""
+    if base_rate is not None:
+        raise UsageError(
+            "--base-rate is part of the calibrated rule's fit and cannot change in audit; "
+            f"run genfilt filter --rule calibrated --base-rate {base_rate:g}."
+        )
+
+
+def fit_rule(
+    data: CalibrationData, *, base_rate: float | None = None, attributes: bool = True
+) -> Fit:
+    """Fit the calibrated rule on the train log.
+
+    Raises:
+        UserError: there are no train products, or too few pairs are known to be relevant.
+    """
+    if not len(data.train):
+        raise UserError(
+            "No train product has a text to calibrate with; run genfilt status to see why."
+        )
+    pairs = sample_pairs(data.queries, data.products, data.log, data.train)
+    training = Training(
+        data.queries, data.products, data.values, pairs, data.log, data.made_for, base_rate
+    )
+    return fit_calibration(training, attributes=attributes)
+
+
+def fit_calibrated(
+    store: Store, corpus: Corpus, embedder: Embedder, base_rate: float | None
+) -> CalibratedRule:
+    """Fit the rule on the train log of a database.
+
+    Titles alone are fitted on all train products with their pictures left out, so that their
+    probabilities are those of pairs judged without a picture.
+    """
+    data = load_calibration_data(store, corpus, embedder)
+    parts = _parts(data)
+    fits = [fit_rule(part, base_rate=base_rate) for part, _ in parts]
+    category = dict(store.rows(CATEGORIES))
+    names = [str(category.get(f, "")) for f in corpus.features.f.tolist()]
+    measured = [(fit, rows) for fit, (_, rows) in zip(fits, parts, strict=True)]
+    record = record_of(measured, corpus.queries.numbers, names)
+    scorers = [
+        Scorer(fit.calibration, part, fit.unseen, rows)
+        for fit, (part, rows) in zip(fits, parts, strict=True)
+    ]
+    return CalibratedRule(store, scorers, record)
+
+
+def load_calibrated(
+    store: Store, corpus: Corpus, embedder: Embedder, record: FitRecord
+) -> CalibratedRule:
+    """Return the rule of the stored fit."""
+    data = load_calibration_data(store, corpus, embedder)
+    parts = _parts(data)
+    stored = calibrations_of(record, corpus.queries.numbers)
+    if len(parts) != len(stored):
+        raise UserError("Products with and without pictures changed; run genfilt filter again.")
+    scorers = [
+        Scorer(calibration, part, unseen, rows)
+        for (calibration, unseen), (part, rows) in zip(stored, parts, strict=True)
+    ]
+    return CalibratedRule(store, scorers, record)
+
+
+def _parts(data: CalibrationData) -> list[tuple[CalibrationData, Rows]]:
+    """Return the data to fit on and the products to score, with pictures and by titles alone."""
+    pictured = data.corpus.features.pictured
+    parts = []
+    if pictured.any():
+        train = data.train[pictured[data.train]]
+        parts.append((replace(data, train=train), np.flatnonzero(pictured)))
+    if not pictured.all():
+        parts.append((data.without_pictures(), np.flatnonzero(~pictured)))
+    return parts

@@ -1,0 +1,86 @@
+"""Precision and recall over sigma with intervals, and the best sigma for a target precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from genfilt.common.arrays import Floats
+from genfilt.common.statistics import percentile_interval
+
+GRID = np.round(np.arange(0.0, 1.0, 0.01), 2)
+RESAMPLES = 400
+TOLERANCE = 1e-6  # scores are decided to this, as the join decides them
+MIN_EXPECTED_PAIRS = 5.0  # below, an estimated precision is that of a handful of pairs
+Number = float | None
+Interval = tuple[Number, Number]  # low and high of 95 %
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Precision and recall at each sigma of GRID with 95 % intervals; None where undefined.
+
+    Attributes:
+        sigma: the thresholds, ascending.
+        precision, precision_ci, recall, recall_ci: at each sigma.
+        corrections: estimated number of corrections, None for judged pairs alone.
+    """
+
+    sigma: list[float]
+    precision: list[Number]
+    precision_ci: list[Interval]
+    recall: list[Number]
+    recall_ci: list[Interval]
+    corrections: list[Number] | None = None
+
+
+@dataclass(frozen=True)
+class BestSigma:
+    """The sigma with the largest recall at a target precision; all None where none reaches it."""
+
+    sigma: Number = None
+    precision: Number = None
+    precision_ci: Interval | None = None
+    recall: Number = None
+    recall_ci: Interval | None = None
+    corrections: Number = None
+
+
+def best_sigma(curve: Curve, target: float) -> BestSigma:
+    """Return the sigma of the largest recall whose precision reaches the target.
+
+    Of equal recalls the lowest sigma. Sigmas at which fewer than MIN_EXPECTED_PAIRS corrections
+    are estimated are left out. All None where no sigma reaches the target.
+    """
+    best: int | None = None
+    for at, (precision, recall) in enumerate(zip(curve.precision, curve.recall, strict=True)):
+        corrections = None if curve.corrections is None else curve.corrections[at]
+        if corrections is not None and corrections < MIN_EXPECTED_PAIRS:
+            continue
+        if precision is None or precision < target or not recall:
+            continue
+        if best is None or recall > (curve.recall[best] or 0):
+            best = at
+    if best is None:
+        return BestSigma()
+    return BestSigma(
+        curve.sigma[best],
+        curve.precision[best],
+        curve.precision_ci[best],
+        curve.recall[best],
+        curve.recall_ci[best],
+        None if curve.corrections is None else curve.corrections[best],
+    )
+
+
+def numbers(values: Floats) -> list[Number]:
+    """Return values as JSON has them: rounded, None where undefined."""
+    return [round(float(value), 6) if np.isfinite(value) else None for value in values]
+
+
+def intervals(samples: Floats) -> list[Interval]:
+    """Return the 95 % interval of each column of bootstrap samples (R, S)."""
+    ends = [percentile_interval(column) for column in samples.T]
+    low, high = (numbers(np.array(side)) for side in zip(*ends, strict=True))
+    return list(zip(low, high, strict=True))

@@ -1,15 +1,15 @@
-"""Step 2b: the vision-language model, or the neighbours, describes each distinct picture."""
+"""Step 2b: a vision-language model or the embedded captioner describes each distinct picture."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from genfilt.extract.missing import Step, StepCounts
+from genfilt.extract.missing import Step, StepCounts, clear_absent_failures
 from genfilt.generators.protocols import Caption, Captioner
 from genfilt.store.store import Store, now
 
 STEP = "caption"
+ITEM_KEYS = "SELECT image_key FROM products WHERE image_key IS NOT NULL"
 
 MISSING = """
 SELECT image_key, min(image) AS image FROM products
@@ -27,7 +27,7 @@ def caption_pictures(
 ) -> StepCounts:
     """Describe every picture that this captioner has not described, and make it the current one."""
 
-    def to_row(image_key: str, found: Caption) -> dict[str, Any]:
+    def to_row(image_key: str, found: Caption) -> dict[str, object]:
         return {
             "image_key": image_key,
             "prompt_key": captioner.prompt_key,
@@ -45,6 +45,7 @@ def caption_pictures(
     step = Step(STEP, captioner.name, "captions", captioner.describe, to_row)
     counts = step.run(store, missing, int(there))
     with store.transaction():
+        clear_absent_failures(store, STEP, ITEM_KEYS)
         store.set_meta("captioner", captioner.name)
         store.set_meta("captioner_prompt_key", captioner.prompt_key)
     return counts
@@ -52,12 +53,12 @@ def caption_pictures(
 
 def missing_pictures(
     store: Store, captioner: Captioner, *, retry_failed: bool = False
-) -> list[tuple[str, Path]]:
-    """Return (image key, file) of the pictures that this captioner has not described."""
+) -> dict[str, Path]:
+    """Return image key -> file of the pictures that this captioner has not described."""
     names = {
         "prompt_key": captioner.prompt_key,
         "generator": captioner.name,
         "step": STEP,
         "retry": retry_failed,
     }
-    return [(key, Path(image)) for key, image in store.rows(MISSING, names)]
+    return {key: Path(image) for key, image in store.rows(MISSING, names)}

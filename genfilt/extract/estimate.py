@@ -1,4 +1,4 @@
-"""What the rest of the catalogue will take, from a sample that is really read."""
+"""An estimate of time and tokens for the rest of a catalogue, from a sample that is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SAMPLE = 200  # items
 
 @dataclass(frozen=True)
 class Estimate:
-    """A sample's cost; the results are kept so that nothing is paid for twice."""
+    """A sample's time, requests and tokens, with its results, which are kept."""
 
     items: int
     failed: int
@@ -25,7 +25,7 @@ class Estimate:
     results: tuple[tuple[str, Attributes | Failure], ...] = ()
 
     def scaled(self, items: int) -> Estimate:
-        """Return what `items` like the sample will take."""
+        """Return the estimate for `items` like the sample."""
         share = items / self.items if self.items else 0.0
         return Estimate(
             items,
@@ -43,9 +43,9 @@ class Estimate:
 
 
 def estimate(reader: AttributeReader, titles: Mapping[str, str]) -> Estimate:
-    """Read a sample of titles (title key -> title) and return what that took.
+    """Read a sample of titles (title key -> title) and return what it took.
 
-    Tokens are those that the reader counts in `usage`; one without a model has none.
+    Tokens are those that the reader counts in `usage`; a reader without a model has none.
     """
     before = _usage(reader)
     started = time.monotonic()

@@ -1,11 +1,11 @@
-"""Step 2a: the language model, or the lexicon, reads each distinct title into attributes."""
+"""Step 2a: a language model or an embedded reader reads each distinct title into attributes."""
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import islice
 
 from genfilt.extract.estimate import SAMPLE, estimate
-from genfilt.extract.missing import Step, StepCounts
+from genfilt.extract.missing import Step, StepCounts, clear_absent_failures
 from genfilt.generators.protocols import FIELDS, AttributeReader, Attributes
 from genfilt.store.store import Store, now
 
@@ -20,7 +20,7 @@ WHERE NOT EXISTS (FROM attributes a WHERE a.title_key = products.title_key
 GROUP BY title_key ORDER BY title_key
 """
 
-
+ITEM_KEYS = "SELECT title_key FROM products UNION SELECT query_key FROM queries"
 MISSING_QUERIES = """
 SELECT query_key, any_value(query) AS query FROM queries
 WHERE NOT EXISTS (FROM attributes a WHERE a.title_key = queries.query_key
@@ -43,6 +43,7 @@ def extract_attributes(
     )
     counts = _step(reader).run(store, missing, int(there))
     with store.transaction():
+        clear_absent_failures(store, STEP, ITEM_KEYS)
         store.set_meta("llm", reader.name)
         store.set_meta("llm_prompt_key", reader.prompt_key)
     return counts
@@ -53,16 +54,16 @@ def extract_queries(
 ) -> StepCounts:
     """Read every query that this reader has not read yet, as if it were a title.
 
-    The calibrated rule compares what queries ask for with what products are. Rows of `attributes`
-    are keyed by content, so a query's stand beside the titles'.
+    The calibrated rule compares the attributes of queries with those of products. Rows of
+    `attributes` are keyed by content, so a query's stand beside the titles'.
     """
     names = _names(reader, retry_failed)
-    missing = [(key, query) for key, query in store.rows(MISSING_QUERIES, names)]
+    missing = dict(store.rows(MISSING_QUERIES, names))
     there = store.scalar("SELECT count(DISTINCT query_key) FROM queries") - len(missing)
     return _step(reader).run(store, missing, int(there))
 
 
-def _names(reader: AttributeReader, retry_failed: bool) -> dict[str, Any]:
+def _names(reader: AttributeReader, retry_failed: bool) -> dict[str, object]:
     return {
         "prompt_key": reader.prompt_key,
         "generator": reader.name,
@@ -72,7 +73,7 @@ def _names(reader: AttributeReader, retry_failed: bool) -> dict[str, Any]:
 
 
 def _step(reader: AttributeReader) -> Step[str, Attributes]:
-    def to_row(title_key: str, found: Attributes) -> dict[str, Any]:
+    def to_row(title_key: str, found: Attributes) -> dict[str, object]:
         return {
             "title_key": title_key,
             "prompt_key": reader.prompt_key,
@@ -87,22 +88,23 @@ def _step(reader: AttributeReader) -> Step[str, Attributes]:
 
 def estimate_extraction(
     store: Store, reader: AttributeReader, prices: tuple[float, float] | None = None
-) -> dict[str, Any]:
-    """Read a sample of the missing titles and say what the rest will take, as one row.
+) -> dict[str, object]:
+    """Read a sample of the missing titles and return what the rest will take, as one row.
 
-    The sample is kept: what was paid for is not asked again.
+    The sample is kept: no title is paid for twice.
 
     Args:
         store: the tables.
-        reader: what reads titles.
+        reader: reads titles.
         prices: of a million tokens in and out.
     """
     missing = missing_titles(store, reader)
-    sample = dict(missing[:SAMPLE])  # by key, which is a hash: as good as drawn at random
+    # By key, which is a hash: as good as drawn at random.
+    sample = dict(islice(missing.items(), SAMPLE))
     found = estimate(reader, sample)
     _step(reader).write(store, found.results)
     rest = found.scaled(len(missing) - found.items)
-    row = {
+    row: dict[str, object] = {
         "titles read": found.items,
         "failed": found.failed,
         "seconds": round(found.seconds, 2),
@@ -116,7 +118,7 @@ def estimate_extraction(
 
 def missing_titles(
     store: Store, reader: AttributeReader, *, retry_failed: bool = False
-) -> list[tuple[str, str]]:
-    """Return (title key, title) of the titles that this reader has not read."""
+) -> dict[str, str]:
+    """Return title key -> title of the titles that this reader has not read."""
     names = _names(reader, retry_failed)
-    return [(key, title) for key, title in store.rows(MISSING, names)]
+    return dict(store.rows(MISSING, names))

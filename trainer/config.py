@@ -83,6 +83,10 @@ class FitConfig:
     """Parts left out: qma (QIC, QTC, QMC, QMX), qmf (ITM, QMM), genfilt (both corrections)."""
     cross_query: bool = False
     """Add QMX to eq. 4: each positive pair against all queries' negatives. Not in the paper."""
+    pairs: str | None = None
+    """A file of (q, f) that replaces both correction tables; for experiments."""
+    drop_corrections: bool = False
+    """Corrected pairs leave the denominator instead of being positive; for experiments."""
     seed: int = 0
     """Decides the initial weights, the order of rows, augmentation and negatives."""
     epochs: int = 1

@@ -28,10 +28,20 @@ class QueryMasks:
 
 
 class Masks:
-    """Looks masks up for batches of query and product numbers."""
+    """Looks masks up for batches of query and product numbers.
 
-    def __init__(self, corrections: KnownPairs, contents: ProductContents) -> None:
+    Args:
+        corrections: verdicts of train and genfilt's corrections.
+        contents: what the products are made of.
+        drop: corrected (query, product) pairs are not positive; they leave the denominator, as
+            other tools treat suspected false negatives.
+    """
+
+    def __init__(
+        self, corrections: KnownPairs, contents: ProductContents, *, drop: bool = False
+    ) -> None:
         self.corrections = corrections
+        self.drop = drop
         self.contents = contents
         self._of_product = CorrectionIndex(max(len(contents.title), corrections.verdicts.bound))
         self._of_feature = CorrectionIndex(
@@ -51,6 +61,22 @@ class Masks:
             fused=positive[column].T,
         )
 
+    def ignored(self, queries: Integers, products: Integers) -> QueryMasks | None:
+        """Return the columns that leave each query's denominator, for T, I and M; None if none can.
+
+        Where a column is positive too, it stays.
+        """
+        if not self.drop:
+            return None
+        distinct, column = np.unique(products, return_inverse=True)
+        dropped = self._corrected(queries, distinct)
+        self._override(dropped, queries, distinct, verdict=False)
+        return QueryMasks(
+            title=_spread(dropped, self.contents.title[distinct], column),
+            image=_spread(dropped, self.contents.image[distinct], column),
+            fused=dropped[column].T,
+        )
+
     def image_title(self, products: Integers) -> Mask:
         """Return (B, B): does image a match title b, for the products of both."""
         contents = self.contents
@@ -62,13 +88,27 @@ class Masks:
 
     def _positive(self, queries: Integers, products: Integers) -> Mask:
         """Return Positive(q, p), (C, B), for queries (B,) and distinct products (C,)."""
+        if self.drop:
+            positive = np.zeros((len(products), len(queries)), dtype=np.bool_)
+        else:
+            positive = self._corrected(queries, products)
+        self._override(positive, queries, products)
+        return positive
+
+    def _corrected(self, queries: Integers, products: Integers) -> Mask:
+        """Return (C, B): is the pair of a query and a distinct product corrected."""
         features = self.contents.feature[products]
-        positive = _found(self.corrections.query_product, queries, features, self._of_feature)
+        return _found(self.corrections.query_product, queries, features, self._of_feature)
+
+    def _override(
+        self, mask: Mask, queries: Integers, products: Integers, verdict: bool | None = None
+    ) -> None:
+        """Set the pairs (C, B) that have a verdict to it, or to the one that is given."""
         known = self.corrections.verdicts
         row, entry = known.entries(queries)
         hit, at = self._of_product.find(products, known.values[entry])
-        positive[at, row[hit]] = self.corrections.verdict_positive[entry[hit]]
-        return positive
+        values = self.corrections.verdict_positive[entry[hit]]
+        mask[at, row[hit]] = values if verdict is None else verdict
 
 
 class CorrectionIndex:

@@ -5,13 +5,15 @@ The trainer reads a genfilt database by its integer numbers alone; it computes n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
 from genfilt.common.arrays import Bools, Integers, Rows
+from genfilt.common.errors import UserError
 from trainer.database.reading import columns, statement
 
 
@@ -63,6 +65,24 @@ class KnownPairs:
     def used(self) -> tuple[int, int]:
         """The numbers of (query, feature text) and of (image, title) corrections."""
         return len(self.query_product.values), len(self.image_title.values)
+
+    def corrected_by(self, path: Path) -> KnownPairs:
+        """Return the same verdicts with the (q, f) of a NumPy file (N, 2) as all corrections.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        try:
+            pairs = np.unique(np.load(path), axis=0).astype(np.int32).reshape(-1, 2)
+        except (OSError, ValueError) as error:
+            raise UserError(f"The pairs of {path} cannot be read ({error}).") from error
+        q, f = (np.ascontiguousarray(column) for column in pairs.T)
+        none = np.empty(0, dtype=np.int32)
+        return replace(
+            self,
+            query_product=SparseRows.from_sorted(q, f),
+            image_title=SparseRows.from_sorted(none, none),
+        )
 
 
 @dataclass(frozen=True)

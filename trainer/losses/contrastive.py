@@ -8,7 +8,11 @@ from torch.nn import functional
 
 
 def contrastive_rows(
-    rows: Tensor, columns: Tensor, positive: Tensor, temperature: Tensor | float
+    rows: Tensor,
+    columns: Tensor,
+    positive: Tensor,
+    temperature: Tensor | float,
+    ignored: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return each row's loss and which rows count (eq. 2, before the mean over i).
 
@@ -20,18 +24,26 @@ def contrastive_rows(
         columns: (G, D), unit vectors of the gathered batch.
         positive: (B, G) bool, P(i) as a mask.
         temperature: tau, a scalar.
+        ignored: (B, G) bool, columns j that leave the sum of a row; a positive one stays.
 
     Returns:
         Losses (B,) in float32 or wider, and counted (B,) bool.
     """
-    log_share = _logits(rows, columns, temperature).log_softmax(dim=1)  # (B, G)
     size = positive.sum(dim=1)  # (B,) |P(i)|
+    logits = _logits(rows, columns, temperature)
+    if ignored is not None:  # a row that does not count keeps its columns: no softmax of nothing
+        logits = logits.masked_fill(ignored & ~positive & (size > 0)[:, None], -torch.inf)
+    log_share = logits.log_softmax(dim=1)  # (B, G)
     pulled = torch.where(positive, log_share, 0.0).sum(dim=1)
     return -pulled / size.clamp(min=1), size > 0
 
 
 def cross_query_pairs(
-    rows: Tensor, columns: Tensor, positive: Tensor, temperature: Tensor | float
+    rows: Tensor,
+    columns: Tensor,
+    positive: Tensor,
+    temperature: Tensor | float,
+    ignored: Tensor | None = None,
 ) -> Tensor:
     """Return the loss of each positive pair against the negatives of all rows.
 
@@ -46,12 +58,14 @@ def cross_query_pairs(
         columns: (G, D), unit vectors of the gathered batch.
         positive: (G, G) bool, P(i) as a mask.
         temperature: tau, a scalar.
+        ignored: (G, G) bool, pairs that are not counted among the negatives.
 
     Returns:
         Losses (G, G) in float32 or wider, of which those of positive pairs count.
     """
     logits = _logits(rows, columns, temperature)
-    negatives = logits.masked_fill(positive, -torch.inf).flatten().logsumexp(dim=0)
+    left_out = positive if ignored is None else positive | ignored
+    negatives = logits.masked_fill(left_out, -torch.inf).flatten().logsumexp(dim=0)
     return functional.softplus(negatives - logits)
 
 
@@ -68,10 +82,14 @@ def mean_over_counted(values: Tensor, counted: Tensor) -> Tensor:
 
 
 def contrastive(
-    rows: Tensor, columns: Tensor, positive: Tensor, temperature: Tensor | float
+    rows: Tensor,
+    columns: Tensor,
+    positive: Tensor,
+    temperature: Tensor | float,
+    ignored: Tensor | None = None,
 ) -> Tensor:
     """Return eq. 2 as a scalar: the mean of `contrastive_rows` over the rows that count."""
-    return mean_over_counted(*contrastive_rows(rows, columns, positive, temperature))
+    return mean_over_counted(*contrastive_rows(rows, columns, positive, temperature, ignored))
 
 
 def image_text_contrastive(

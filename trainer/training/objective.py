@@ -21,6 +21,7 @@ from trainer.model.query_life import QueryLife
 
 ALIGNMENT = ("qic", "qtc", "qmc")
 FUSION = ("itm", "qmm")
+ON_FUSED_EMBEDDING = {"qmc", "qmx"}  # the only losses whose gradient reaches M's projection
 
 
 def parts_of(
@@ -126,25 +127,31 @@ class Objective(nn.Module):
         titles, images, fusions, queries = sides
         assert inputs.queries is not None
         assert inputs.positive is not None
-        masks = self.masks.queries(gather_numbers(inputs.queries, titles.mask.device), products)
+        numbers = gather_numbers(inputs.queries, titles.mask.device)
+        masks = self.masks.queries(numbers, products)
+        ignored = self.masks.ignored(numbers, products)
         positive = as_tensor(masks.fused, titles)
-        contrasts = {
-            "qic": (images, as_tensor(masks.image, titles)),
-            "qtc": (titles, as_tensor(masks.title, titles)),
-            "qmc": (fusions, positive),
-        }
+        left_out = None if ignored is None else as_tensor(ignored.fused, titles)
+        contrasts = {"qic": (images, "image"), "qtc": (titles, "title"), "qmc": (fusions, "fused")}
         losses = {
-            name: self._contrast(own, queries, side, mask)
-            for name, (side, mask) in contrasts.items()
+            name: self._contrast(
+                own,
+                queries,
+                side,
+                as_tensor(getattr(masks, modality), titles),
+                None if ignored is None else as_tensor(getattr(ignored, modality), titles),
+            )
+            for name, (side, modality) in contrasts.items()
             if name in self.parts
         }
         if "qmx" in self.parts:
             values = cross_query_pairs(
-                queries.embedding, fusions.embedding, positive, self.model.temperature
+                queries.embedding, fusions.embedding, positive, self.model.temperature, left_out
             )
             losses["qmx"] = mean_of_all(values[own.slice], positive[own.slice])
         if "qmm" in self.parts:
-            drawn = self._draw("qmm", own, (queries, fusions), positive)
+            forbidden = positive if left_out is None else positive | left_out
+            drawn = self._draw("qmm", own, (queries, fusions), forbidden)
             logits = self._match_queries(own, drawn, queries, fusions)
             losses["qmm"] = _matched(logits, inputs.positive, drawn.found)
         return losses, positive[own.slice].sum(dim=1)
@@ -160,13 +167,19 @@ class Objective(nn.Module):
         return self.passes.match_queries(queries.tokens[text], queries.mask[text], memory)
 
     def _contrast(
-        self, own: OwnRows, rows: BatchSide, columns: BatchSide, positive: Tensor
+        self,
+        own: OwnRows,
+        rows: BatchSide,
+        columns: BatchSide,
+        positive: Tensor,
+        ignored: Tensor | None = None,
     ) -> Tensor:
         values, counted = contrastive_rows(
             rows.embedding[own.slice],
             columns.embedding,
             positive[own.slice],
             self.model.temperature,
+            None if ignored is None else ignored[own.slice],
         )
         return mean_of_all(values, counted)
 

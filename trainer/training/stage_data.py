@@ -43,7 +43,10 @@ class StageData:
             genfilt = "genfilt" not in config.without
             known = load_known_pairs(connection, genfilt=genfilt)
             counts = count_new_corrections(connection) if genfilt else CorrectionCounts()
-        return cls(catalogue, Masks(known, catalogue.contents), rows, without_picture, counts)
+        if config.pairs is not None:
+            known = known.corrected_by(Path(config.pairs))
+        masks = Masks(known, catalogue.contents, drop=config.drop_corrections)
+        return cls(catalogue, masks, rows, without_picture, counts)
 
     def names(self, rows: Rows) -> str:
         """Return the first NAMED_ROWS rows as query and product id, or product id in stage 1."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genfilt.common.errors import UserError
 from tests.trainer.shop import Shop
 from trainer.batches.mask import Masks
 from trainer.database.catalogue import load_catalogue
@@ -149,3 +150,43 @@ def test_empty_batch(tmp_path: Path) -> None:
     masks = masks_of(tmp_path / "shop.duckdb")
     assert masks.queries(numbers(), numbers()).title.shape == (0, 0)
     assert masks.image_title(numbers()).shape == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_dropped_corrections_are_ignored_instead_of_positive(tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "shop.duckdb"
+    random_shop(path, seed)
+    both, none = masks_of(path), masks_of(path, genfilt=False)
+    drop = Masks(both.corrections, both.contents, drop=True)
+    rng = np.random.default_rng(seed)
+    known = int(both.contents.title.max(initial=0))
+    queries = rng.integers(0, 8, 40).astype(np.int32)
+    products = rng.integers(0, len(both.contents.title), 40).astype(np.int32)
+    assert known
+    wanted, plain = both.queries(queries, products), none.queries(queries, products)
+    dropped, ignored = drop.queries(queries, products), drop.ignored(queries, products)
+    assert ignored is not None
+    assert both.ignored(queries, products) is None
+    for modality in ("title", "image", "fused"):
+        positive = getattr(dropped, modality)
+        np.testing.assert_array_equal(positive, getattr(plain, modality))
+        # What a correction makes positive is ignored, and nothing else that is not positive.
+        found = getattr(wanted, modality) & ~positive
+        np.testing.assert_array_equal(getattr(ignored, modality) & ~positive, found)
+    assert (ignored.fused & ~dropped.fused).any()
+
+
+def test_pairs_of_a_file_replace_the_corrections(tmp_path: Path) -> None:
+    path = tmp_path / "shop.duckdb"
+    random_shop(path, 0)
+    known = masks_of(path).corrections
+    np.save(tmp_path / "pairs.npy", np.array([[3, 1], [0, 2], [3, 1], [0, 0]]))
+    changed = known.corrected_by(tmp_path / "pairs.npy")
+    place, entry = changed.query_product.entries(numbers(0, 1, 2, 3))
+    pairs = zip(place.tolist(), changed.query_product.values[entry].tolist(), strict=True)
+    assert sorted(pairs) == [(0, 0), (0, 2), (3, 1)]
+    assert changed.used == (3, 0)
+    assert changed.verdicts is known.verdicts
+    (tmp_path / "torn.npy").write_bytes(b"no array")
+    with pytest.raises(UserError, match="cannot be read"):
+        known.corrected_by(tmp_path / "torn.npy")

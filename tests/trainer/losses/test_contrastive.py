@@ -152,3 +152,38 @@ def test_across_queries_a_level_that_a_row_alone_does_not_see_costs() -> None:
         contrastive(q, z, positive, 0.1), contrastive(q, shifted, positive, 0.1)
     )
     assert cross_query(q, z, positive, 0.1) > 1.5 > cross_query(q, shifted, positive, 0.1)
+
+
+def test_ignored_columns_are_as_if_they_were_not_there() -> None:
+    rows, columns, positive = unit(6, 0), unit(9, 1), some_mask(6, 9, 2)
+    positive[2] = False
+    ignored = some_mask(6, 9, 3, share=0.4)
+    losses, counted = contrastive_rows(rows, columns, positive, 0.1, ignored)
+    for i in range(6):
+        kept = (~ignored[i] | positive[i]).nonzero()[:, 0]
+        (expected,), (counts,) = contrastive_rows(
+            rows[i : i + 1], columns[kept], positive[i : i + 1, kept], 0.1
+        )
+        assert bool(counts) == bool(counted[i])
+        assert losses[i].item() == pytest.approx(expected.item())
+    losses.sum().backward()
+    assert rows.grad is not None
+    assert columns.grad is not None
+    assert rows.grad.isfinite().all()
+    assert columns.grad.isfinite().all()
+    everything = torch.ones_like(ignored)
+    assert contrastive(rows, columns, positive & False, 0.1, everything).item() == 0
+    assert contrastive(rows, columns, positive, 0.1, positive & False).item() == pytest.approx(
+        contrastive(rows, columns, positive, 0.1).item()
+    )
+
+
+def test_ignored_pairs_are_no_negatives_across_queries() -> None:
+    rows, columns, positive = unit(5, 0), unit(5, 1), torch.eye(5, dtype=torch.bool)
+    ignored = some_mask(5, 5, 3, share=0.4) & ~positive
+    found = cross_query_pairs(rows, columns, positive, 0.1, ignored)
+    logits = rows @ columns.T / 0.1
+    negatives = logits[~positive & ~ignored].exp().sum()
+    for i in range(5):
+        expected = -(logits[i, i].exp() / (logits[i, i].exp() + negatives)).log()
+        assert found[i, i].item() == pytest.approx(expected.item())

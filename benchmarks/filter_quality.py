@@ -34,9 +34,11 @@ from genfilt.features.corpus import load_corpus
 from genfilt.features.embed import Embedder
 from genfilt.features.texts import number_features
 from genfilt.filter.calibrated.calibration_data import CalibrationData, load_calibration_data
-from genfilt.filter.calibrated.candidates import Scorer, fit_rule
+from genfilt.filter.calibrated.candidates import Scorer
 from genfilt.filter.calibrated.fit import Fit
-from genfilt.filter.calibrated.reliability import curve, suggest, train_population
+from genfilt.filter.calibrated.reliability import estimated_curve, train_population
+from genfilt.filter.calibrated.rule import fit_rule
+from genfilt.filter.precision_curve import best_sigma
 from genfilt.generators.registry import GeneratorChoice, open_captioner, open_reader
 from genfilt.ingest.ingest import ingest
 from genfilt.ingest.sources import Sources
@@ -190,7 +192,7 @@ def scores(
         fused = data.products.image.astype(np.float64) + data.products.title
         return data.queries.vectors @ fused.T / 2, np.zeros(size, dtype=bool), None
     fit = fit_rule(data, attributes=rule != "calibrated")
-    scorer = Scorer(fit.calibration, data, fit.unseen)
+    scorer = Scorer(fit.calibration, data, fit.unseen, np.arange(size[1]))
     q, f = np.divmod(np.arange(size[0] * size[1]), size[1])
     score, vetoed = scorer.scores(q, f)
     # Pairs of one step of the monotone map keep the order of their linear scores.
@@ -302,10 +304,10 @@ def _beliefs(
         place = np.minimum((said[use] * 10).astype(int), 9)
         gap = np.bincount(place, weights=said[use] - relevant[use], minlength=10)
         found[name] = round(float(np.abs(gap).sum() / max(use.sum(), 1)), 4)
-    best = suggest(curve(train_population(fit)), PRECISION)
-    found["auto sigma"] = best["sigma"]
-    if best["sigma"] is not None:
-        found["auto"] = _at(score, relevant, chosen & ~known, best["sigma"])
+    best = best_sigma(estimated_curve(train_population(fit)), PRECISION)
+    found["auto sigma"] = best.sigma
+    if best.sigma is not None:
+        found["auto"] = _at(score, relevant, chosen & ~known, best.sigma)
     found["base rate"] = [round(fit.calibration.base_rate, 5), round(float(relevant.mean()), 5)]
     found["bins"] = _bins(score, relevant, chosen & ~known)
     return found

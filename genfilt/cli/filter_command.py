@@ -39,7 +39,8 @@ def register(app: typer.Typer) -> None:
 
 def filter_(
     sigma: Annotated[
-        str, typer.Option(help="The threshold of a correction, or auto: what audit proposes.")
+        str,
+        typer.Option(help="Threshold of a correction, or auto for the one that audit proposes."),
     ] = "0.9",
     rule: Annotated[
         RuleName,
@@ -54,7 +55,7 @@ def filter_(
     ] = None,
     max_pairs: Annotated[int, typer.Option(help="Stop before storing more.", min=1)] = 100_000_000,
     base_rate: Annotated[
-        float | None, typer.Option(help="Share of relevant pairs, where you know it.")
+        float | None, typer.Option(help="Share of relevant pairs among all, where it is known.")
     ] = None,
     image_title_sigma: Annotated[
         float, typer.Option(help="The cosine of an image-title correction, under every rule.")
@@ -74,8 +75,10 @@ def filter_(
         counts["query-product candidates"] = made.qp_candidates
         counts["image-title candidates"] = made.it_candidates
         found = count_corrections(store)
-        counts["query-product corrections"] = found.pairs
-        counts["new ones of train products"] = found.new
+        counts["query-product corrections"] = made.corrections
+        counts["of train products"] = made.train_corrections
+        counts["new, of train products without a verdict"] = made.new_corrections
+        counts["by title alone, without a picture"] = made.title_alone
         counts["image-title corrections (distinct texts)"] = found.title_pairs
 
 
@@ -89,9 +92,9 @@ def _sigma(word: str) -> float | None:
 
 
 def audit(
-    target_precision: Annotated[float, typer.Option(help="The precision that is wanted.")] = 0.95,
+    target_precision: Annotated[float, typer.Option(help="Precision to reach.")] = 0.95,
     base_rate: Annotated[
-        float | None, typer.Option(help="Share of relevant pairs in the population meant.")
+        float | None, typer.Option(help="Share of relevant pairs to which precision is reweighted.")
     ] = None,
     split: Annotated[Split, typer.Option(help="Whose labels and reviews count.")] = Split.train,
     embedder: Annotated[
@@ -139,14 +142,18 @@ def audit(
     if form is OutputFormat.json:
         show_one({**found.as_dict(), "reviewed": None if reviewed is None else asdict(reviewed)})
         return
+    _print(found, form)
+
+
+def _print(found: Audit, form: OutputFormat) -> None:
     say(f"rule {found.rule}; {found.population}")
     show(_by_sigma(found), form)
-    best = found.best
+    best, target = found.best, found.target_precision
     if best.sigma is None:
-        say(f"no sigma reaches a precision of {target_precision:g}")
+        say(f"no sigma reaches a precision of {target:g}")
     else:
         say(
-            f"best recall at precision >= {target_precision:g}: {best.recall:.4f} "
+            f"best recall at precision >= {target:g}: {best.recall:.4f} "
             f"(precision {best.precision:.4f}) with --sigma {best.sigma:g}"
         )
 

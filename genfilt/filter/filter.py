@@ -29,6 +29,12 @@ FORGET = (
     "DELETE FROM it_candidates WHERE f_title NOT IN (SELECT f_title FROM features) "
     "OR f_image NOT IN (SELECT f_image FROM features WHERE f_image IS NOT NULL)",
 )
+CORRECTIONS = """
+SELECT count(*), count(*) FILTER (split = 'train'),
+       count(*) FILTER (split = 'train' AND held_out_verdict IS NULL),
+       count(*) FILTER (q_i IS NULL)
+FROM query_product_corrections
+"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,10 @@ class FilterCounts:
     sigma: float
     qp_candidates: int
     it_candidates: int
+    corrections: int  # by id, of every split
+    train_corrections: int  # of train products: those that training can use
+    new_corrections: int  # of train products, without a verdict of any split
+    title_alone: int  # of the corrections, by title without a caption
     joined_queries: int  # queries that were not joined before
     joined_features: int  # triples of texts that were not joined before
 
@@ -60,9 +70,8 @@ def filter_pairs(store: Store, settings: FilterSettings, embedder: Embedder) -> 
     announce(choice, settings.sigma)
     corpus = load_corpus(store, embedder)
     rule = fit_rule(store, corpus, embedder, choice, settings.base_rate)
-    if settings.sigma is None:
-        settings = replace(settings, sigma=rule.sigma_for(AUTO_PRECISION))
-    settings = replace(settings, rule=rule.name)
+    sigma = rule.sigma_for(AUTO_PRECISION) if settings.sigma is None else settings.sigma
+    settings = replace(settings, rule=rule.name, sigma=sigma)
     with store.transaction():
         since = None
         if rule.incremental:
@@ -77,15 +86,19 @@ def filter_pairs(store: Store, settings: FilterSettings, embedder: Embedder) -> 
             "UPDATE filters SET joined_q = ?, joined_f = ? WHERE filter_id = ?",
             [max(corpus.last_q, since.q), max(corpus.last_f, since.f), since.filter_id],
         )
-    assert settings.sigma is not None
+    corrections, of_train, new, alone = store.rows(CORRECTIONS)[0]
     return FilterCounts(
-        since.filter_id,
-        rule.name,
-        settings.sigma,
-        int(store.scalar("SELECT count(*) FROM qp_candidates")),
-        int(store.scalar("SELECT count(*) FROM it_candidates")),
-        int((corpus.queries.numbers > since.q).sum()),
-        int((corpus.features.f > since.f).sum()),
+        filter_id=since.filter_id,
+        rule=rule.name,
+        sigma=sigma,
+        qp_candidates=int(store.scalar("SELECT count(*) FROM qp_candidates")),
+        it_candidates=int(store.scalar("SELECT count(*) FROM it_candidates")),
+        corrections=corrections,
+        train_corrections=of_train,
+        new_corrections=new,
+        title_alone=alone,
+        joined_queries=int((corpus.queries.numbers > since.q).sum()),
+        joined_features=int((corpus.features.f > since.f).sum()),
     )
 
 

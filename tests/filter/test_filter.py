@@ -9,6 +9,7 @@ from genfilt.common.errors import UsageError, UserError
 from genfilt.features.corpus import load_corpus
 from genfilt.features.embed import Embedder, embed
 from genfilt.features.texts import load_features, load_queries, load_texts, number_features
+from genfilt.filter.advice import advice
 from genfilt.filter.filter import FilterSettings, filter_pairs
 from genfilt.store.store import Store
 from tests.described_shop import QUERIES, ask, describe, described_shop, judge
@@ -230,3 +231,23 @@ def test_texts_are_embedded_once(store: Store, embedder: Embedder) -> None:
 def test_an_unknown_embedder_is_named(store: Store, tmp_path: object) -> None:
     with pytest.raises(UserError, match="holds no model weights"):
         Embedder(str(tmp_path))
+
+
+def test_a_filter_that_corrects_nothing_says_what_to_try(store: Store, embedder: Embedder) -> None:
+    for rows in ([{"query_id": "q4", "product_id": "p5"}],):
+        judge(store, "clicks", rows)
+    made = filter_pairs(store, FilterSettings(0.99), embedder)
+    assert made.corrections == 0
+    found = advice(store)
+    assert found.startswith("No pair reaches sigma 0.99 under the rule paper. Try: a lower --sigma")
+    assert "--rule calibrated, which needs 100" in found
+
+
+def test_corrections_are_counted_by_what_training_can_see(store: Store, embedder: Embedder) -> None:
+    judge(store, "labels", [{"query_id": "q3", "product_id": "p3", "label": 0, "split": "val"}])
+    made = filter_pairs(store, FilterSettings(0.8), embedder)
+    rows = store.rows("SELECT split, held_out_verdict, q_i FROM query_product_corrections")
+    assert made.corrections == len(rows)
+    assert made.train_corrections == sum(split == "train" for split, _, _ in rows)
+    assert made.new_corrections == made.train_corrections - 1  # the mug has a verdict of val
+    assert made.title_alone == sum(q_i is None for _, _, q_i in rows) == 1

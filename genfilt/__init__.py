@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from genfilt.common.errors import UsageError, UserError
     from genfilt.features.embed import Embedder
     from genfilt.filter.filter import FilterSettings, filter_pairs
-    from genfilt.ingest.ingest import Sources
+    from genfilt.ingest.sources import Sources
     from genfilt.inspect.export import export_positives
     from genfilt.inspect.report import write_report
     from genfilt.join.threshold_join import threshold_join
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "Embedder": "genfilt.features.embed",
     "FilterSettings": "genfilt.filter.filter",
-    "Sources": "genfilt.ingest.ingest",
+    "Sources": "genfilt.ingest.sources",
     "Store": "genfilt.store.store",
     "UsageError": "genfilt.common.errors",
     "UserError": "genfilt.common.errors",

@@ -1,25 +1,60 @@
-"""The numbers of small charts, ready to be drawn as SVG: no text of the catalogue enters here."""
+"""Coordinates of small SVG charts, without any text of the catalogue."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
-import numpy.typing as npt
+
+from genfilt.common.arrays import Floats
+
+if TYPE_CHECKING:
+    from genfilt.filter.precision_curve import Curve
 
 WIDTH, HEIGHT = 360, 170  # of the plot, in SVG units
 BINS = 44
 LOW, HIGH = -0.1, 1.0
 
-Floats = npt.NDArray[np.float64]
+CURVE_WIDTH, CURVE_HEIGHT = 760, 240
 
 
-def funnel(steps: Sequence[tuple[str, int]], *, logarithmic: bool = False) -> list[dict[str, Any]]:
-    """Return {"name", "count", "width", "share"}: width in percent, share of the step before."""
+class Step(TypedDict):
+    """A bar of a funnel."""
+
+    name: str
+    count: int
+    width: float  # percent
+    share: str | None  # of the step before
+
+
+class Histogram(TypedDict):
+    """Outlines of two distributions and the place of sigma."""
+
+    name: str
+    any: str
+    known: str | None
+    sigma: float | None
+    any_above: str | None  # share beyond sigma
+    known_above: str | None
+
+
+class CurveChart(TypedDict):
+    """Paths of an audit's curves, and the places of sigma, the best sigma and the target."""
+
+    precision: str
+    recall: str
+    band: str
+    sigma: float
+    best: float | None
+    target: float
+
+
+def funnel(steps: Sequence[tuple[str, int]], *, logarithmic: bool = False) -> list[Step]:
+    """Return a bar for each (name, count), as wide as its share of the largest count."""
     most = max(count for _, count in steps) or 1
-    rows = []
+    rows: list[Step] = []
     before: int | None = None
     for name, count in steps:
         size = math.log10(count + 1) / math.log10(most + 1) if logarithmic else count / most
@@ -38,11 +73,11 @@ def _percent(share: float | None) -> str | None:
     return f"{percent:.2g} %" if percent >= 0.001 else "< 0.001 %"
 
 
-def histogram(name: str, any_pair: Floats, known: Floats, sigma: float | None) -> dict[str, Any]:
+def histogram(name: str, any_pair: Floats, known: Floats, sigma: float | None) -> Histogram:
     """Return two outlines over [LOW, HIGH], each scaled to its own height, and sigma's place.
 
-    What counts is where the two lie and where sigma cuts them: pairs that belong together are so
-    few among all that one scale would flatten them.
+    Each has its own height because relevant pairs are so few among all that one scale would
+    flatten them.
     """
     return {
         "name": name,
@@ -73,26 +108,32 @@ def _x(value: float) -> float:
     return round(WIDTH * (value - LOW) / (HIGH - LOW), 1)
 
 
-def curve(found: dict[str, Any], sigma: float) -> dict[str, Any]:
-    """Return an audit's precision with its band, its recall, and the current and best sigma."""
-    rows = [
-        (place, found["precision"][place], found["recall"][place], found["precision_ci"][place])
-        for place in range(len(found["sigma"]))
+def curve(found: Curve, best: float | None, target: float, sigma: float) -> CurveChart:
+    """Return an audit's precision with its band and its recall.
+
+    Args:
+        found: the curves.
+        best: the sigma that is proposed.
+        target: the precision that it is proposed for.
+        sigma: the current filter's.
+    """
+    rows = zip(
+        map(_cx, found.sigma), found.precision, found.recall, found.precision_ci, strict=True
+    )
+    at = list(rows)
+    band = [
+        (x, low, high)
+        for x, p, _, (low, high) in at
+        if p is not None and low is not None and high is not None
     ]
-    at = [(_cx(found["sigma"][place]), p, r, band) for place, p, r, band in rows]
-    band = [(x, low, high) for x, p, _, (low, high) in at if p is not None and low is not None]
-    best = found["best"]["sigma"]
     return {
         "precision": _path([(x, p) for x, p, _, _ in at if p is not None]),
         "recall": _path([(x, r) for x, _, r, _ in at if r is not None]),
         "band": _path([(x, high) for x, _, high in band] + [(x, low) for x, low, _ in band[::-1]]),
         "sigma": _cx(sigma),
         "best": None if best is None else _cx(best),
-        "target": _cy(found["target_precision"]),
+        "target": _cy(target),
     }
-
-
-CURVE_WIDTH, CURVE_HEIGHT = 760, 240
 
 
 def _cx(value: float) -> float:

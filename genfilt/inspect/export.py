@@ -18,7 +18,9 @@ FROM (
     SELECT c.q, n.p, 'genfilt', any_value(score)
     FROM qp_corrections c JOIN product_no n USING (f) JOIN products USING (product_id)
     WHERE products.split = $split
-      AND NOT EXISTS (FROM verdicts v WHERE v.q = c.q AND v.p = n.p)
+      -- Verdicts of other splits must not decide what is trained on.
+      AND NOT EXISTS (FROM verdicts v
+                      WHERE v.q = c.q AND v.p = n.p AND v.split IN ('train', $split))
     GROUP BY c.q, n.p
 )
 JOIN (SELECT q, min(query) AS query FROM query_no JOIN queries USING (query_id) GROUP BY q)

@@ -9,7 +9,7 @@ from pathlib import Path
 from genfilt.common.atomic import write_text
 from genfilt.common.errors import UserError
 from genfilt.common.html import render
-from genfilt.features.corpus import Corpus, load_corpus
+from genfilt.features.corpus import load_corpus
 from genfilt.features.embed import Embedder, Matrix
 from genfilt.inspect.charts import curve, funnel
 from genfilt.inspect.counts import count_corrections, val_audit
@@ -82,7 +82,7 @@ def write_report(store: Store, path: Path) -> None:
         # Another rule's sigma is a threshold of its score, not of a similarity.
         sigma = current.sigma if current.rule == "paper" else None
         values["histograms"] = similarity_histograms(store, corpus, sigma)
-        values["precision"] = _precision(store, corpus, current)
+        values["precision"] = _precision(store, current)
     write_text(path, render("genfilt.inspect", "report.html.jinja", values))
 
 
@@ -136,24 +136,19 @@ def _pair_steps(store: Store) -> list[tuple[str, int]]:
     ]
 
 
-def _precision(store: Store, corpus: Corpus, current: CurrentFilter) -> dict[str, object]:
+def _precision(store: Store, current: CurrentFilter) -> dict[str, object]:
     """Return the audit's curves, or why there are none; a stored fit is read, not fitted again."""
-    from genfilt.filter.paper import PaperRule
-    from genfilt.filter.rules import stored_record
+    from genfilt.filter.rules import audit_filter
 
     try:
-        record = stored_record(store)
-        if record is None:
-            found = PaperRule(store, corpus).audit("train", TARGET_PRECISION)
-        else:
-            from genfilt.filter.calibrated.fit_record import audit_of
-
-            found = audit_of(record, TARGET_PRECISION)
+        found = audit_filter(
+            store, KeptVectors(current.embedder), target_precision=TARGET_PRECISION
+        )
     except UserError as error:
         return {"lacking": str(error)}
     return {
         "lacking": None,
-        "calibrated": record is not None,
+        "calibrated": found.reliability is not None,
         "chart": curve(found.curve, found.best.sigma, found.target_precision, current.sigma),
         "population": found.population,
         "best": found.best,

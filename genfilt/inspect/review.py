@@ -1,4 +1,4 @@
-"""Corrections for people to judge: a stratified sample, its sheet, and what the answers say.
+"""A stratified sample of corrections for people to judge, and the precision by their answers.
 
 Scores are unevenly spread, so equal shares are drawn from equal ranges of the score, and each
 judged pair then counts the inverse of its probability: Hajek's estimate of the precision of all
@@ -8,7 +8,6 @@ corrections. Its interval is Wilson's at Kish's effective sample size.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -24,7 +23,8 @@ CREATE OR REPLACE TEMP TABLE reviewable AS
 SELECT c.q, n.p, any_value(c.score) AS score
 FROM qp_corrections c JOIN product_no n USING (f) JOIN products USING (product_id)
 WHERE split = $split
-  AND NOT EXISTS (FROM verdicts v WHERE v.q = c.q AND v.p = n.p AND v.split = $split)
+  -- Of train alone: what val and test verdicts say must not decide what is drawn.
+  AND NOT EXISTS (FROM verdicts v WHERE v.q = c.q AND v.p = n.p AND v.split = 'train')
 GROUP BY c.q, n.p
 """
 STRATIFY = f"""
@@ -39,7 +39,7 @@ FROM (SELECT *, count(*) OVER (PARTITION BY stratum) AS total,
       FROM strata) chosen
 JOIN sizes USING (stratum) WHERE place <= size
 """
-# In an order that says nothing of the score: who stops half-way has judged a fair half.
+# In an order independent of the score: the first half of the sheet is a fair sample too.
 SHEET = """
 SELECT query_id, product_id, query, title, attributes, image_text AS caption, image, score,
        probability
@@ -55,7 +55,7 @@ ORDER BY hash(query_id, product_id, $seed)
 """
 
 
-def draw_sample(store: Store, size: int, *, split: str = "train") -> list[dict[str, Any]]:
+def draw_sample(store: Store, size: int, *, split: str = "train") -> list[dict[str, object]]:
     """Draw corrections for review, note their probabilities and return the sheet's rows.
 
     Raises:
@@ -116,8 +116,10 @@ WITH fitting AS (
     FROM samples SEMI JOIN fitting USING (filter_id)
     JOIN query_no USING (query_id) JOIN product_no USING (product_id)
     SEMI JOIN qp_corrections c ON c.q = query_no.q AND c.f = product_no.f
-    LEFT JOIN (SELECT q, p, bool_and(positive) AS positive FROM verdicts
-               WHERE source = 'review' GROUP BY ALL) v
+    SEMI JOIN (FROM products WHERE split = $split) USING (product_id)
+    LEFT JOIN (SELECT q, p, arg_max(verdict, "at") = 1 AS positive
+               FROM reviews JOIN query_no USING (query_id) JOIN product_no USING (product_id)
+               WHERE verdict IS NOT NULL GROUP BY q, p) v
            ON v.q = query_no.q AND v.p = product_no.p
 )
 SELECT probability, positive FROM judged
@@ -142,12 +144,12 @@ class Reviewed:
         )
 
 
-def reviewed_precision(store: Store) -> Reviewed | None:
-    """Return the precision of the current corrections by the reviews of a drawn sample.
+def reviewed_precision(store: Store, split: str = "train") -> Reviewed | None:
+    """Return the precision of a split's current corrections by the reviews of a drawn sample.
 
     None where no drawn correction has been reviewed.
     """
-    answers = store.rows(ANSWERS)
+    answers = store.rows(ANSWERS, {"split": split})
     judged = [
         (1 / probability, positive) for probability, positive in answers if positive is not None
     ]

@@ -1,26 +1,16 @@
-"""What a database holds, what is missing and what looks wrong."""
+"""The status of a database: contents, missing steps and warnings."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 from genfilt.features.embed import DEFAULT_EMBEDDER
+from genfilt.inspect.counts import count_corrections
 from genfilt.inspect.language import ENGLISH_SHARE, english_share
 from genfilt.store.store import Store
 
 GROWN = 1.2  # times the products that a generator was fitted to
 TABLES = ("products", "queries", "clicks", "labels", "reviews", "attributes", "captions")
-
-# Written out by id these grow with the square of the equal listings; here each counts once, if it
-# concerns more than one product.
-TITLE_PAIRS = """
-SELECT count(*) FROM it_corrections
-JOIN (SELECT f_image, min(p) AS low, max(p) AS high
-      FROM features JOIN product_no USING (f) GROUP BY f_image) image USING (f_image)
-JOIN (SELECT f_title, min(p) AS low, max(p) AS high
-      FROM features JOIN product_no USING (f) GROUP BY f_title) title USING (f_title)
-WHERE image.low <> image.high OR title.low <> title.high OR image.low <> title.low
-"""
 
 COVERAGE = {
     "titles without attributes": (
@@ -33,21 +23,28 @@ COVERAGE = {
     ),
     "products without a picture": "SELECT count(*) FROM products WHERE image_key IS NULL",
     "products that no correction can reach": (
-        "SELECT count(*) FROM products ANTI JOIN current_captions USING (image_key)"
+        "SELECT count(*) FROM products ANTI JOIN current_attributes USING (title_key)"
     ),
     "attributes that no title says (invented)": (
         "SELECT count(*) FROM current_attributes "
         "WHERE raw LIKE '{%' AND json_array_length(raw::JSON, '$.invented') > 0"
     ),
-    "query-product corrections": "SELECT count(*) FROM query_product_corrections",
-    "image-title corrections (distinct texts)": TITLE_PAIRS,
 }
 
 
-def status(store: Store) -> list[dict[str, Any]]:
-    """Return rows of {"what", "count", "detail"}."""
+class Row(TypedDict):
+    """A line of the status."""
+
+    what: str
+    count: int | None
+    detail: str
+
+
+def status(store: Store) -> list[Row]:
+    """Return what the database contains, what is missing and what looks wrong."""
     rows = [_row(name, store.scalar(f"SELECT count(*) FROM {name}")) for name in TABLES]
     rows += [_row(name, store.scalar(sql)) for name, sql in COVERAGE.items()]
+    rows += _corrections(store)
     rows += [
         _row(f"failures of {step}", count, f"{reason} ({generator})" if generator else reason)
         for step, reason, generator, count in store.rows(
@@ -63,6 +60,20 @@ def status(store: Store) -> list[dict[str, Any]]:
         detail = f"rule {rule}, sigma {sigma:g}, floor {floor:g}, embedder {embedder}"
     rows.append(_row("filter", None, detail))
     return [*rows, *(_row("warning", None, text) for text in warnings(store))]
+
+
+def _corrections(store: Store) -> list[Row]:
+    counts = count_corrections(store)
+    return [
+        _row("query-product corrections", counts.pairs, "of products of all splits, by id"),
+        _row("query-product corrections, train", counts.train, "of train products"),
+        _row(
+            "query-product corrections, new",
+            counts.new,
+            "of train products, without a click, label or review of any split",
+        ),
+        _row("image-title corrections (distinct texts)", counts.title_pairs, "of train products"),
+    ]
 
 
 def warnings(store: Store) -> list[str]:
@@ -105,5 +116,5 @@ def _foreign(store: Store) -> list[str]:
     ]
 
 
-def _row(what: str, count: int | None, detail: str = "") -> dict[str, Any]:
+def _row(what: str, count: int | None, detail: str = "") -> Row:
     return {"what": what, "count": count, "detail": detail}

@@ -10,6 +10,7 @@ from genfilt.vocabulary.terms import canonical_parameter, vocabulary
 
 _MODEL_NUMBER = re.compile(r"\b(?=[A-Z0-9-]*[A-Z])(?=[A-Z0-9-]*\d{2})[A-Z0-9]{2,}(?:-[A-Z0-9]+)*\b")
 _COUNT = re.compile(r"\b(?:set|pack|box|case|lot|bundle|pair)s? of (\d+)\b", re.IGNORECASE)
+_FUNCTIONS = re.compile(r"\b(\d+)[\s-]?in[\s-]?(?:1|one)\b", re.IGNORECASE)  # no length in inches
 _SIZE_NUMBER = re.compile(r"\bsize:? (\d{1,2}(?:\.5)?)\b", re.IGNORECASE)
 
 
@@ -39,6 +40,7 @@ def _candidates(text: str) -> list[tuple[int, int, str]]:
         for each in pattern.finditer(text)
     ]
     found += [(e.start(), e.end(), f"{e.group(1)} pack") for e in _COUNT.finditer(text)]
+    found += [(e.start(), e.end(), f"{e.group(1)} in 1") for e in _FUNCTIONS.finditer(text)]
     found += [(e.start(), e.end(), f"size {e.group(1)}") for e in _SIZE_NUMBER.finditer(text)]
     if not text.isupper():  # where all is in capitals, capitals mark no model number
         found += [(e.start(), e.end(), e.group()) for e in _MODEL_NUMBER.finditer(text)]
@@ -51,8 +53,9 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     units = sorted(table.units, key=len, reverse=True)
     letters = "|".join(re.escape(unit) for unit in units if unit.isascii() and unit[0].isalpha())
     number = r"\d+(?:[.,/]\d+)*"
+    in_a = r"(?!(?<=[\d\s-]in)\s+(?:a|an|the|each|every)\b)"  # "3 in a box" is no length
     quantity = re.compile(
-        rf"(?<![\w.]){number}(?:(?:\s*[x×]\s*){number})*(?:[\s-]?(?:{letters})\b|(?:''|[\"'])(?!\w))",
+        rf"(?<![\w.]){number}(?:(?:\s*[x×]\s*){number})*(?:[\s-]?(?:{letters})\b{in_a}|(?:''|[\"'])(?!\w))",
         re.IGNORECASE,
     )
     words = sorted(table.parameter_words, key=len, reverse=True)

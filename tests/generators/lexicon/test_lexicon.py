@@ -117,6 +117,13 @@ def test_fields_do_not_take_each_others_words(title: str, expected: dict[str, st
         ("Tee 2XL", ["2XL"]),
         ("1080p camera 20 MP", ["1080p", "20MP"]),
         ("A Hoodie in a room", []),
+        ("13 in 1 Multi Tool", ["13 in 1"]),
+        ("3-in-1 Cable 200 cm", ["3 in 1", "200cm"]),
+        ("5in1 Charger", ["5 in 1"]),
+        ("2 In One Shampoo 250 ml", ["2 in 1", "250ml"]),
+        ("6 in a Box", []),
+        ("13 in Laptop", ["13 inch"]),
+        ("Shelf 13 in x 10 in", ["13 inch", "10 inch"]),
     ],
 )
 def test_parameters(text: str, values: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Query-LIFE: one universal modal encoder that scores a query against title, picture and both.
 
-Source: arXiv 2311.14742, section 4. Score = Q.M, the inner product of two unit vectors.
+Source: arXiv 2311.14742, section 3; sizes of section 4.2. Score = Q.M, the inner product of two
+unit vectors.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PAPER_PARAMETERS = 188_000_000
 
 @dataclass(frozen=True)
 class TextOutput:
-    """What a text gives: unit embedding (B, D), states (B, L, H), mask (B, L)."""
+    """A text's unit embedding (B, D), states (B, L, H), mask (B, L)."""
 
     embedding: Tensor
     states: Tensor
@@ -35,7 +36,7 @@ class TextOutput:
 
 @dataclass(frozen=True)
 class ImageOutput:
-    """What a picture gives: unit embedding (B, D), states (B, P, H) for cross-attention."""
+    """A picture's unit embedding (B, D), states (B, P, H) for cross-attention."""
 
     embedding: Tensor
     states: Tensor
@@ -83,11 +84,19 @@ class QueryLife(nn.Module):
         return model
 
     def _start_alike(self) -> None:
-        # One projection to begin with: query and title, picture and fused states are states of
-        # one encoder, so what is near before training stays near.
+        # Query and title, picture and fused states are states of one encoder, so with one
+        # projection to begin with, states that are near give embeddings that are near.
         with torch.no_grad():
             nn.init.orthogonal_(self.text_projection.weight)
             self.image_projection.weight.copy_(self.text_projection.weight)
+            self.fused_projection.weight.copy_(self.text_projection.weight)
+
+    def align_fused_projection(self) -> None:
+        """Set M's projection to that of Q and T, for stages in which no loss reaches it.
+
+        Else M would be left behind in the space in which Q and T began.
+        """
+        with torch.no_grad():
             self.fused_projection.weight.copy_(self.text_projection.weight)
 
     def _start_as_words(self, terms: tuple[str, ...]) -> None:

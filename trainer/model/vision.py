@@ -1,7 +1,9 @@
 """Vision towers: any frozen transformers model through one path, and a small trainable one.
 
-A tower turns pixels (B, 3, S, S) into patch features (B, P, W). A frozen tower gives its
-penultimate layer, as the paper does with BLIP-2's ViT-g/14 (section 4.2).
+A tower turns pixels (B, 3, S, S) into patch features (B, P, W). The paper takes the second last
+layer of ViT-g/14, as BLIP-2 does (section 4.2). BLIP-2's checkpoints are cut already, 39 of the 40
+layers: of those the last hidden state is meant, through the checkpoint's own post_layernorm; of an
+uncut tower (CLIP, SigLIP, ViT) the last but one.
 """
 
 from __future__ import annotations
@@ -23,12 +25,15 @@ from trainer.model.encoder import load_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from transformers import PretrainedConfig
+    from transformers import PretrainedConfig, PreTrainedModel
 
-# What nothing after the penultimate layer can change: a checkpoint may lack it.
+# Towers whose checkpoints end at the second last layer: their last hidden state is read.
+CUT = ("blip_2_vision_model", "instructblip_vision_model")
+# Weights of no layer that is read, which a checkpoint may lack.
 UNUSED = ("pooler.", "head.", "layernorm.", "post_layernorm.", "final_layernorm.")
+UNUSED_OF_CUT = ("pooler.", "head.")
 GROUPS = 8
-NAMED = 20.0  # what a patch of one colour weighs at first, beside random shapes of about 1
+NAMED = 20.0  # first weight of a patch's colours, beside random shapes of about 1
 # The classes that transformers' own mapping does not find by their vision config.
 VISION_CLASSES = {
     "blip_2_vision_model": "Blip2VisionModel",
@@ -87,7 +92,7 @@ class ImageTransform:
 
 
 class VisionTower(nn.Module):
-    """What every tower is: `width` W, `patches` P, whether a [CLS] comes first, a transform."""
+    """Sizes that every tower has: `width` W, `patches` P, whether a [CLS] comes first."""
 
     width: int
     patches: int
@@ -97,11 +102,11 @@ class VisionTower(nn.Module):
 
 
 class FrozenTower(VisionTower):
-    """A transformers vision model that never learns: eval mode, last but one layer."""
+    """A transformers vision model that never learns: eval mode, its `patch_states`."""
 
     frozen = True
 
-    def __init__(self, model: Any, transform: ImageTransform) -> None:
+    def __init__(self, model: PreTrainedModel, transform: ImageTransform) -> None:
         super().__init__()
         self.transform = transform
         self.patches, self.width, self.has_cls = probe(model, transform.size)
@@ -112,22 +117,26 @@ class FrozenTower(VisionTower):
         return super().train(False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return the penultimate features (B, P, W) of pixels (B, 3, S, S), without gradient."""
+        """Return the features (B, P, W) of pixels (B, 3, S, S), without gradient."""
         with torch.no_grad():
-            return penultimate(self.model, pixels)
+            return patch_states(self.model, pixels)
 
 
-def penultimate(model: nn.Module, pixels: Tensor) -> Tensor:
-    """Return a vision model's last but one hidden states as (B, P, W)."""
-    states: Tensor = model(pixel_values=pixels, output_hidden_states=True).hidden_states[-2]
+def patch_states(model: PreTrainedModel, pixels: Tensor) -> Tensor:
+    """Return a vision model's second last layer as (B, P, W), its last where that is cut off."""
+    states: Tensor
+    if model.config.model_type in CUT:
+        states = model(pixel_values=pixels).last_hidden_state
+    else:
+        states = model(pixel_values=pixels, output_hidden_states=True).hidden_states[-2]
     return states.flatten(2).transpose(1, 2) if states.ndim == 4 else states
 
 
-def probe(model: Any, size: int) -> tuple[int, int, bool]:
+def probe(model: PreTrainedModel, size: int) -> tuple[int, int, bool]:
     """Return (patches, width, has [CLS]) of a vision model at pixel size, without computing."""
     with torch.device("meta"):
         shape = type(model)(model.config)
-        states = penultimate(shape, torch.empty(1, 3, size, size))
+        states = patch_states(shape, torch.empty(1, 3, size, size))
     patch = getattr(model.config, "patch_size", None)
     square = (size // patch) ** 2 if isinstance(patch, int) else states.shape[1]
     return states.shape[1], states.shape[2], states.shape[1] > square
@@ -136,8 +145,9 @@ def probe(model: Any, size: int) -> tuple[int, int, bool]:
 def load_frozen(name: str) -> FrozenTower:
     """Return a frozen tower by folder or hub name.
 
-    Raises UserError where there is no such model or where weights that its penultimate layer
-    needs are missing, which transformers would fill with random numbers.
+    Raises:
+        UserError: there is no such model, or weights are missing that the layer which is read
+            needs, and which transformers would fill with random numbers.
     """
     from transformers import AutoConfig
 
@@ -145,7 +155,7 @@ def load_frozen(name: str) -> FrozenTower:
         config = AutoConfig.from_pretrained(name)
         vision = getattr(config, "vision_config", config)
         model, info = load_whole(vision_class(vision), name, config=vision)
-        if _needed(info) and vision is not config:
+        if _needed(info, vision) and vision is not config:
             mapping = {r"^vision_model\.": ""}
             model, info = load_whole(vision_class(vision), name, config=vision, key_mapping=mapping)
         if model.main_input_name != "pixel_values":
@@ -156,7 +166,7 @@ def load_frozen(name: str) -> FrozenTower:
             f"No vision tower can be read from '{name}' ({str(fault).splitlines()[0]}); leave "
             "--vision out for the small tower, or give the folder or name of a transformers model."
         ) from fault
-    if missing := _needed(info):
+    if missing := _needed(info, vision):
         raise UserError(
             f"The vision tower '{name}' lacks {len(missing)} weights, {missing[0]} first; "
             "give --vision a checkpoint that holds the whole tower."
@@ -173,8 +183,9 @@ def vision_class(config: PretrainedConfig) -> Any:
     return transformers.MODEL_MAPPING[type(config)]
 
 
-def _needed(info: dict[str, Any]) -> list[str]:
-    return sorted(key for key in info["missing_keys"] if not key.startswith(UNUSED))
+def _needed(info: dict[str, Any], config: PretrainedConfig) -> list[str]:
+    unused = UNUSED_OF_CUT if config.model_type in CUT else UNUSED
+    return sorted(key for key in info["missing_keys"] if not key.startswith(unused))
 
 
 def _transform(name: str, config: PretrainedConfig) -> ImageTransform:
@@ -190,8 +201,8 @@ class SmallTower(VisionTower):
 
     Each stage halves the picture until a patch is one place; the last places are refined by
     residual blocks. Beside it, named colours reach the features without normalisation, which
-    hides how dark or grey a garment is, and colour is the first thing that a title leaves to its
-    picture. Channel i begins as NAMED times the share of `terms[i]`.
+    removes how dark or grey a garment is, and colour is what titles most often leave out. Channel i
+    begins as NAMED times the share of `terms[i]`.
     """
 
     has_cls = False
@@ -229,7 +240,7 @@ class SmallTower(VisionTower):
 
 
 class _Residual(nn.Module):
-    """Adds to each place what its neighbours tell."""
+    """Adds to each place a convolution of it and its neighbours."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -253,7 +264,9 @@ def _stage(before: int, after: int) -> nn.Sequential:
 def build_tower(config: ModelConfig) -> VisionTower:
     """Return the tower that config names: a frozen one, or the small one where it names none.
 
-    Raises UserError for a tower that cannot be read whole, UsageError for impossible sizes.
+    Raises:
+        UserError: the tower cannot be read whole.
+        UsageError: impossible sizes.
     """
     if config.vision is not None:
         return load_frozen(config.vision)

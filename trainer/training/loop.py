@@ -20,7 +20,7 @@ from trainer.distributed import processes, total
 from trainer.model.query_life import QueryLife
 from trainer.training import checkpoint
 from trainer.training.batch_source import batch_reader
-from trainer.training.objective import Objective, parts_of
+from trainer.training.objective import ON_FUSED_EMBEDDING, Objective, parts_of
 from trainer.training.optim import build_optimizer, schedule, set_rate
 from trainer.training.run_log import LossLog, Progress, report_skipped
 from trainer.training.stage_data import StageData
@@ -50,6 +50,12 @@ class TrainingLoop:
         """Whether this process is the one that writes and reports."""
         return bool(self.accelerator.is_main_process)
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The losses that the stage adds up."""
+        config = self.config
+        return parts_of(config.stage, config.without, cross_query=config.cross_query)
+
     def resume(self, step: Path) -> None:
         """Go on from a step folder."""
         state = checkpoint.load_step(step, self.model, self.optimizer)
@@ -58,8 +64,7 @@ class TrainingLoop:
     def objective(self) -> Objective:
         """Return the stage's loss."""
         config = self.config
-        parts = parts_of(config.stage, config.without, cross_query=config.cross_query)
-        return Objective(self.model, self.data.masks, parts, config.seed, config.micro_batch)
+        return Objective(self.model, self.data.masks, self.parts, config.seed, config.micro_batch)
 
     def train(self, run: Path) -> Losses:
         """Train to the end of the plan, with checkpoints and a log in the run's folder.
@@ -91,6 +96,8 @@ class TrainingLoop:
                 advance(1, losses)
                 if full and (batch.number + 1) // config.accumulation % config.save_steps == 0:
                     self._save(run)
+        if not ON_FUSED_EMBEDDING & set(self.parts):
+            self.model.align_fused_projection()
         return losses
 
     def step(self, objective: torch.nn.Module, batch: Batch, *, update: bool) -> Losses | None:

@@ -114,14 +114,38 @@ def test_any_transformers_tower_by_folder(
     assert tower.transform.mean == pytest.approx((0.1, 0.2, 0.3))
 
 
+def test_of_a_cut_tower_the_last_layer_is_read_of_others_the_last_but_one(tmp_path: Path) -> None:
+    folder = blip2(tmp_path / "blip2")
+    tower = Blip2ForImageTextRetrieval.from_pretrained(folder).eval().vision_model
+    torch.nn.init.normal_(tower.post_layernorm.weight)
+    tower.save_pretrained(tmp_path / "tower")
+    CLIPImageProcessor.from_pretrained(folder).save_pretrained(tmp_path / "tower")
+    pixels = torch.randn(2, 3, 32, 32)
+    states = tower(pixels, output_hidden_states=True)
+    read = load_frozen(str(tmp_path / "tower"))(pixels)
+    torch.testing.assert_close(read, tower.post_layernorm(states.hidden_states[-1]))
+    torch.testing.assert_close(read, states.last_hidden_state)  # what BLIP-2's Q-Former reads
+    assert (read - states.hidden_states[-2]).abs().max() > 1e-3
+    folder = clip(tmp_path / "clip")
+    tower = CLIPModel.from_pretrained(folder).eval().vision_model
+    states = tower(pixels, output_hidden_states=True)
+    torch.testing.assert_close(load_frozen(str(folder))(pixels), states.hidden_states[-2])
+
+
 def test_blip2_tower_is_the_checkpoints_not_a_random_one(tmp_path: Path) -> None:
     folder = blip2(tmp_path)
     whole = Blip2ForImageTextRetrieval.from_pretrained(folder).eval()
     pixels = torch.randn(2, 3, 32, 32)
-    expected = whole.vision_model(pixels, output_hidden_states=True).hidden_states
-    features = load_frozen(str(folder))(pixels)
-    torch.testing.assert_close(features, expected[-2])
-    assert (features - expected[-1]).abs().max() > 1e-3
+    expected = whole.vision_model(pixels).last_hidden_state
+    torch.testing.assert_close(load_frozen(str(folder))(pixels), expected)
+
+
+def test_a_cut_tower_needs_its_last_norm(tmp_path: Path) -> None:
+    model = Blip2VisionModel(Blip2VisionConfig(**SIZES))
+    state = {k: v for k, v in model.state_dict().items() if "post_layernorm" not in k}
+    store(model, tmp_path, state_dict=state)
+    with pytest.raises(UserError, match=r"lacks 2 weights, post_layernorm"):
+        load_frozen(str(tmp_path))
 
 
 def test_frozen_tower_gives_no_gradient_and_never_trains(tmp_path: Path) -> None:

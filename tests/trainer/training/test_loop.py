@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -160,16 +162,27 @@ def test_what_is_not_finite_stops_and_names_its_rows(shop: Path, tmp_path: Path)
     assert "\n" not in text
 
 
+def huge_png() -> bytes:
+    """A few bytes that call themselves a PNG of 100,000 x 100,000 pixels."""
+    head = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(b"\0")), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+
+
 def test_an_unreadable_picture_is_skipped_and_listed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     db = toy_shop(tmp_path / "shop")
     (tmp_path / "shop" / "red-ring-0.jpg").write_bytes(b"no picture")
     (tmp_path / "shop" / "blue-bar-1.jpg").unlink()
+    (tmp_path / "shop" / "green-bar-0.jpg").write_bytes(huge_png())
     made = fit(replace(preset("tiny", 1), epochs=1), db, tmp_path)
-    assert made.skipped == 2
+    assert made.skipped == 3
     listed = json.loads((checkpoint.current(tmp_path / "stage1") / "skipped.json").read_text())
-    assert listed.keys() == {"red-ring-0", "blue-bar-1"}
+    assert listed.keys() == {"red-ring-0", "blue-bar-1", "green-bar-0"}
     assert "The picture of red-ring-0 is skipped" in capsys.readouterr().err
 
 

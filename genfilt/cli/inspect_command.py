@@ -57,19 +57,17 @@ def sql(
 ) -> None:
     """Query the tables in SQL, read-only; without a query, list the views and tables."""
     from genfilt.inspect.relations import list_relations
-    from genfilt.store.readonly import ask
+    from genfilt.store.readonly import run_query
 
     if out is not None:
         check_output(out, db)
         check_ending(out)
-    if query is None and (sys.stdin is None or sys.stdin.isatty()):
-        query = ""
+    text = query if query is not None else _standard_input()
+    if not text.strip():
+        show(list_relations(), form)
+        return
     with Store(db, read_only=True) as store:
-        text = sys.stdin.read() if query is None else query
-        if not text.strip():
-            show(list_relations(store), form)
-            return
-        answer = ask(store, text)
+        answer = run_query(store, text)
     if out is not None:
         write_rows(answer, out)
         say(f"{answer.num_rows:,} rows in {out}")
@@ -81,6 +79,10 @@ def sql(
     show(answer.to_pylist(), form)
     if left_out:
         say(f"{left_out:,} more rows; add LIMIT, or print all with --format csv")
+
+
+def _standard_input() -> str:
+    return "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
 
 
 def report(

@@ -15,6 +15,7 @@ from genfilt.common.interrupts import watch
 
 STORAGE_VERSION = "v1.4.0"  # older DuckDB shells read the file
 MEMORY = ":memory:"
+MAGIC = slice(8, 12)  # of a DuckDB file's bytes; they are b"DUCK"
 MEMORY_SHARE = 0.6  # of the host's memory, for DuckDB; NumPy and torch need the rest
 DATABASE = "db"  # the name under which the file is attached
 CLOSED = {
@@ -51,9 +52,11 @@ def open_file(path: str, *, read_only: bool, create: bool = False) -> duckdb.Duc
         connection.execute(f"SET memory_limit = '{memory_limit()}B'")
         fresh = path == MEMORY or not Path(path).exists()
         mode = "(READ_ONLY)" if read_only else f"(STORAGE_VERSION '{STORAGE_VERSION}')" * fresh
-        connection.execute(f"ATTACH {quoted(path)} AS {DATABASE} {mode}")
+        # An absolute path is a file for certain, where md:name or s3://name may load an extension.
+        place = path if path == MEMORY else str(Path(path).absolute())
+        connection.execute(f"ATTACH {quoted(place)} AS {DATABASE} {mode}")
         if path != MEMORY:
-            connection.execute(f"SET temp_directory = {quoted(f'{path}.tmp')}")
+            connection.execute(f"SET temp_directory = {quoted(f'{place}.tmp')}")
         # DuckDB keeps the attached file and its log on its list of allowed paths.
         connection.execute("SET enable_external_access = false")
         connection.execute(SEARCH_PATH)
@@ -133,6 +136,10 @@ def memory_limit() -> int:
 def _check_path(path: str, create: bool) -> None:
     try:
         mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise UserError(f"{path} is not a file; name another with --db.")
+        with Path(path).open("rb") as file:
+            start = file.read(MAGIC.stop)
     except FileNotFoundError:
         if not create:
             raise UserError(
@@ -141,9 +148,10 @@ def _check_path(path: str, create: bool) -> None:
         _make_folder(Path(path).parent)
         return
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be opened ({error}); name another with --db.") from error
-    if not stat.S_ISREG(mode):
-        raise UserError(f"{path} is not a file; name another with --db.")
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be opened ({reason}); name another with --db.") from error
+    if start[MAGIC] != b"DUCK":
+        raise UserError(f"{path} is not a DuckDB file; name another with --db.")
 
 
 def _make_folder(folder: Path) -> None:

@@ -38,8 +38,14 @@ def open_database(path: Path | str) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     connection = open_file(str(path), read_only=True)
     try:
-        _check_schema(connection, path)
-        _define_views(connection, path)
+        try:
+            _check_schema(connection, path)
+            connection.execute(statement("views"))
+        except duckdb.Error as error:
+            raise UserError(
+                f"{path} cannot be read as a genfilt database and may be damaged "
+                f"({str(error).splitlines()[0]}); restore a copy, or give another --db."
+            ) from error
         yield connection
     finally:
         connection.close()
@@ -61,16 +67,6 @@ def _check_schema(connection: duckdb.DuckDBPyConnection, path: Path | str) -> No
             f"{path} has schema version {version}, this trainer reads {SCHEMA_VERSION}; {remedy}"
         )
     check_tables(connection, path, sorted(TABLES))
-
-
-def _define_views(connection: duckdb.DuckDBPyConnection, path: Path | str) -> None:
-    try:
-        connection.execute(statement("views"))
-    except duckdb.Error as error:
-        raise UserError(
-            f"{path} cannot be read as a genfilt database and may be damaged "
-            f"({str(error).splitlines()[0]}); restore a copy, or give another --db."
-        ) from error
 
 
 def statement(name: str) -> str:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from genfilt.common.arrays import Bools
-from genfilt.common.console import say
+from genfilt.common.console import complain, say
 from genfilt.common.errors import UserError
 from genfilt.ingest.formats.json_rows import NESTED
 from genfilt.ingest.readers import require_columns
@@ -106,6 +106,8 @@ def clean(table: pa.Table, kind: str, source: str) -> SourceRows:
         blank &= pc.is_null(filled).to_numpy()
     numbers = np.arange(1, table.num_rows + 1)
     rows = SourceRows(source, pa.table({**columns, ROW: numbers}))
+    if not table.num_rows:
+        complain(f"WARNING: {source} has a header and no rows")
     if blank.any() and columns:
         say(f"{source}: {int(blank.sum()):,} blank rows are left out")
         return rows.filter(pa.array(~blank))

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from genfilt.common.duckdb_file import MEMORY
 from genfilt.common.errors import UsageError, UserError
@@ -110,23 +109,17 @@ def _prepare_queries(store: Store, rows: dict[str, SourceRows], prepared: Prepar
     """Prepare the queries that are given, or those that clicks and labels name by their text."""
     if "queries" in rows:
         prepared.tables["queries"] = prepare_queries(rows["queries"])
-    given = prepared.tables.get("queries")
-    verdicts = [name for name in ("clicks", "labels") if name in rows]
-    for name in verdicts:
-        by_text = not rows[name].has("query_id")
-        rows[name] = with_query_ids(store, rows[name], given)
-        found = new_queries(store, rows[name]) if by_text or given is None else None
-        if found is not None:
-            queries = prepare_queries(SourceRows(rows[name].name, found))
-            prepared.tables["queries"] = _joined(prepared.tables.get("queries"), queries)
-
-
-def _joined(queries: pa.Table | None, more: pa.Table) -> pa.Table:
-    """Return queries and those of `more` whose ids are not among them."""
-    if queries is None:
-        return more
-    new = pc.invert(pc.is_in(more["query_id"], value_set=queries["query_id"]))
-    return pa.concat_tables([queries, more.filter(new)])
+    for name in ("clicks", "labels"):
+        if name in rows:
+            by_text = not rows[name].has("query_id")
+            known = prepared.tables.get("queries")
+            rows[name] = with_query_ids(store, rows[name], known)
+            if by_text or "queries" not in rows:
+                found = new_queries(store, rows[name], known)
+                if found is not None:
+                    more = prepare_queries(found)
+                    tables = [more] if known is None else [known, more]
+                    prepared.tables["queries"] = pa.concat_tables(tables)
 
 
 def _prepare_verdicts(sources: Sources, rows: Mapping[str, SourceRows], prepared: Prepared) -> None:

@@ -23,6 +23,7 @@ PICTURE_KEYS = (
     "full", "href", "link", "file", "filename", "name", "medium", "small", "thumb", "thumbnail",
 )  # fmt: skip
 MAX_DEPTH = 8  # lists within objects within lists
+MAX_SHOWN = 200  # characters of an object that names no picture
 MAX_LITERAL = 100_000  # characters of a field that are read as JSON or as a Python list
 ADDRESS = re.compile(r"(?:https?:)?//[^/\s]", re.IGNORECASE)
 # An address may hold a comma, so only a separator before the next address ends it.
@@ -123,7 +124,9 @@ def _first_of_object(value: Mapping[object, object], depth: int) -> Named:
     for key in PICTURE_KEYS:
         if key in by_name and (found := first_picture(by_name[key], depth + 1)):
             return found
-    return None
+    # An object that is not blank but of unknown keys must not pass for a product without a picture.
+    filled = {key: each for key, each in value.items() if each is not None}
+    return str(filled)[:MAX_SHOWN] if filled and not by_name.keys() & set(PICTURE_KEYS) else None
 
 
 def _first_of_text(value: str, depth: int) -> Named:

@@ -12,7 +12,7 @@ from genfilt.store.failures import Failure
 
 OUR_NAME = re.compile("[0-9a-f]{32}")
 DRIVE = re.compile(r"^[A-Za-z]:(?=[\\/])")
-LIST_SEPARATORS = "|,;"
+LIST_SEPARATORS = "\n|,;"
 
 Fetched = Mapping[str, "Path | Failure"]  # by address
 
@@ -98,10 +98,11 @@ def locate(image: str, root: Path) -> Path | Failure:
             except (OSError, ValueError) as error:  # a name too long, or with a NUL in it
                 fault = error
     if outside is not None:
-        return Failure("picture outside --images", f"{image} leads to {outside}")
+        return Failure("picture outside --images", f"{image[:200]} leads to {outside}")
     if fault is not None:
-        return Failure("missing picture", f"{image[:200]!r}: {fault}")
-    return Failure("missing picture", f"{image} is not below {root}")
+        reason = fault.strerror if isinstance(fault, OSError) else fault
+        return Failure("missing picture", f"{image[:200]!r}: {reason}")
+    return Failure("missing picture", f"{image[:200]} is not below {root}")
 
 
 def _spellings(image: str) -> Iterator[str]:

@@ -48,21 +48,24 @@ def with_query_ids(store: Store, rows: SourceRows, queries: pa.Table | None) -> 
     return rows.replaced("query_id", pa.chunked_array([pa.array(ids, pa.string())]).take(places))
 
 
-def new_queries(store: Store, rows: SourceRows) -> pa.Table | None:
-    """Return query_id and query of the rows whose query is not in the tables, None without texts.
+def new_queries(store: Store, rows: SourceRows, queries: pa.Table | None) -> SourceRows | None:
+    """Return the queries of rows that are in neither table, None where there are none.
 
     Args:
         store: the tables.
         rows: query_id and perhaps query.
+        queries: query_id of this call's own queries.
     """
-    if not rows.has("query") or not rows.has("query_id"):
+    if not rows.has("query"):
         return None
-    named = rows.table.select(["query_id", "query", ROW]).filter(
-        pc.and_(pc.is_valid(rows.column("query")), pc.is_valid(rows.column("query_id")))
-    )
+    known = pa.array([], pa.string()) if queries is None else queries["query_id"]
+    ids, texts = rows.column("query_id"), rows.column("query")
+    fresh = pc.and_(pc.is_valid(ids), pc.is_valid(texts))
+    fresh = pc.and_(fresh, pc.invert(pc.is_in(ids, value_set=known)))
+    named = rows.table.select(["query_id", "query", ROW]).filter(fresh)
     with store.registered("named", named):
         found = store.arrow(
-            'SELECT query_id, query, "data row" FROM named ANTI JOIN queries USING (query_id) '
-            'ORDER BY "data row"'
+            f'SELECT query_id, query, "{ROW}" FROM named ANTI JOIN queries USING (query_id) '
+            f'ORDER BY "{ROW}"'
         )
-    return found if found.num_rows else None
+    return SourceRows(rows.name, found) if found.num_rows else None

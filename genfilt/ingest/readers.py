@@ -157,8 +157,16 @@ def uses_alias(table: pa.Table, theirs: str | Sequence[str]) -> bool:
     return any(name in table.column_names for name in _names(theirs))
 
 
-def require_columns(table: pa.Table, needed: Sequence[str], source: str) -> None:
+def require_columns(
+    table: pa.Table, needed: Sequence[str], source: str, *, mapped: bool = True
+) -> None:
     """Check that a table has columns.
+
+    Args:
+        table: what was read.
+        needed: the columns.
+        source: what messages call it.
+        mapped: whether --map may name them.
 
     Raises:
         UserError: some are missing; all of them are named, with what was found.
@@ -168,9 +176,7 @@ def require_columns(table: pa.Table, needed: Sequence[str], source: str) -> None
         found = list(table.column_names[:MAX_LISTED_COLUMNS])
         more = len(table.column_names) - len(found)
         listed = ", ".join(found) + (f" and {more} more" if more else "")
-        mapped = " ".join(f"--map {column}=NAME" for column in missing)
+        options = " ".join(f"--map {column}=NAME" for column in missing)
+        remedy = f"Rename there, or map with {options}." if mapped else "Check the layout."
         noun = "column" if len(missing) == 1 else "columns"
-        raise UserError(
-            f"{source} has no {noun} {', '.join(missing)}; it has {listed}. "
-            f"Rename there, or map with {mapped}."
-        )
+        raise UserError(f"{source} has no {noun} {', '.join(missing)}; it has {listed}. {remedy}")

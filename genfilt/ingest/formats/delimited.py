@@ -131,8 +131,10 @@ class _DelimitedFile:
                             start, f"has {len(row)} values where the header has {width}"
                         )
                     start = rows.line_num + 1
-            except csv.Error as error:
-                return MalformedError(start, _quote_fault(str(error)))
+            except csv.Error:
+                return MalformedError(
+                    start, "has a quote that is never closed, or text after a closing quote"
+                )
         return MalformedError(start, cause)
 
     def _error(self, fault: MalformedError) -> UserError:
@@ -218,12 +220,6 @@ def _columns(batch: list[Row], names: list[str]) -> pa.RecordBatch:
 def _excess(row: Row, width: int) -> bool:
     """Tell whether a row does not fit; blank values after the last column carry nothing."""
     return len(row) < width or any(value.strip() for value in row[width:])
-
-
-def _quote_fault(error: str) -> str:
-    if "unexpected end" in error or "field larger" in error:
-        return "opens a quote that is never closed"
-    return "has text after a closing quote"
 
 
 def _separator(file: TextFile, named: str | None, known: Collection[str]) -> str:

@@ -28,7 +28,7 @@ def read_json(path: Path, encoding: str | None = None) -> pa.Table:
     Raises:
         UserError: the file is empty or a line is not an object, with the line.
     """
-    file = TextFile(path, encoding)
+    file = TextFile(path, encoding, unicode_only=True)
     try:
         with file.open() as text:
             rows = _array(text.read(), path) if _is_array(file) else _lines(text, path)

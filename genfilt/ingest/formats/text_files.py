@@ -38,10 +38,12 @@ class TextFile:
     Attributes:
         path: the file; one that begins as gzip does is decompressed.
         named: the encoding of --encoding, None to find it.
+        unicode_only: never guess cp1252; for JSON, which is Unicode by definition (RFC 8259).
     """
 
     path: Path
     named: str | None = None
+    unicode_only: bool = False
 
     def start(self) -> bytes:
         """Return the first bytes of the decompressed file.
@@ -121,9 +123,9 @@ class TextFile:
 
     def _single_byte(self, bad: int, good: int, line: int) -> str:
         """Return cp1252, unless the file is UTF-8 with a few broken bytes."""
-        if good >= bad:
+        if good >= bad or self.unicode_only:
             raise UserError(
-                f"{self.path} is UTF-8 but for {bad:,} bytes, the first in line {line}; "
+                f"{self.path} is not UTF-8: {bad:,} bytes are not, the first in line {line}; "
                 f"mend them, or name the file's encoding with --encoding."
             )
         say(f"{self.path} is not UTF-8 (line {line}) and is read as cp1252; else give --encoding")

@@ -78,7 +78,7 @@ def _parquet(folder: Path, name: str, columns: list[str]) -> pa.Table:
     path = find_required(folder, name, FOLDERS)
     try:
         file = pq.ParquetFile(path)
-        require_columns(file.schema_arrow.empty_table(), columns, str(path))
+        require_columns(file.schema_arrow.empty_table(), columns, str(path), mapped=False)
         return file.read(columns)
     except pa.ArrowException as error:
         raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
@@ -90,7 +90,7 @@ def _pictures(folder: Path) -> pa.Table:
         path = find(folder, [f"{name}.csv", f"{name}.parquet"], FOLDERS)
         if path is not None:
             table = read_source(str(path))
-            require_columns(table, ["product_id", "image_url"], str(path))
+            require_columns(table, ["product_id", "image_url"], str(path), mapped=False)
             found.append(table.select(["product_id", "image_url"]))
     text = pa.schema({"product_id": pa.string(), "image_url": pa.string()})
     return pa.concat_tables([table.cast(text) for table in found])

@@ -21,6 +21,7 @@ from genfilt.store.keys import text_key
 if TYPE_CHECKING:
     from genfilt.ingest.layouts import KeepPicture
 
+VERDICT_COLUMNS = {"labels": "label", "reviews": "verdict"}
 PAIR = ("query_id", "product_id")
 EXPECTED = tuple(dict.fromkeys(name for names in COLUMNS.values() for name in names))
 
@@ -65,11 +66,15 @@ def read(source: str, given: Sources, keep: KeepPicture) -> Sources:
 def _check_kind(table: pa.Table, source: str) -> None:
     """Refuse a file that is plainly one of the five tables, with the option that reads it."""
     names = set(table.column_names)
-    if {"query", "title"} <= names:
-        return
-    for kind in ("products", "labels", "reviews", "clicks", "queries"):
-        if names.issuperset(REQUIRED[kind]):
-            raise UsageError(f"{source} has the columns of {kind}; give it as --{kind} {source}.")
+    kind = None
+    if {"product_id", "title"} <= names and "query" not in names:
+        kind = "products"
+    elif "product_id" in names and "title" not in names and names & {"query", "query_id"}:
+        kind = next((k for k, c in VERDICT_COLUMNS.items() if c in names), "clicks")
+    elif names.issuperset(REQUIRED["queries"]) and "title" not in names:
+        kind = "queries"
+    if kind is not None:
+        raise UsageError(f"{source} has the columns of {kind}; give it as --{kind} {source}.")
 
 
 def _keys(table: pa.Table, columns: tuple[str, ...], source: str) -> pa.Array:

@@ -25,13 +25,13 @@ def read(source: str, given: Sources) -> Sources:
     """
     table = read_source(source, delimiter=given.delimiter, encoding=given.encoding, known=KNOWN)
     handle = next((name for name in HANDLES if name in table.column_names), HANDLES[0])
-    require_columns(table, [handle, "Title"], source)
+    require_columns(table, [handle, "Title"], source, mapped=False)
     columns = {
-        "title": _text(table, ("Title",), source),
-        "image": _text(table, PICTURES, source),
-        "category": _text(table, CATEGORIES, source),
+        "title": _text(table, ("Title",), "title", source),
+        "image": _text(table, PICTURES, "image", source),
+        "category": _text(table, CATEGORIES, "category", source),
     }
-    handles = _text(table, (handle,), source)
+    handles = _text(table, (handle,), "product_id", source)
     products: dict[str, dict[str, str]] = {}
     above: str | None = None
     for row, name in enumerate(handles):
@@ -55,10 +55,10 @@ def read(source: str, given: Sources) -> Sources:
     return Sources(products=pa.Table.from_pylist(rows, schema))
 
 
-def _text(table: pa.Table, names: tuple[str, ...], source: str) -> list[str | None]:
-    """Return the first of the columns that is there (N,), blank values None."""
+def _text(table: pa.Table, names: tuple[str, ...], ours: str, source: str) -> list[str | None]:
+    """Return the first of the columns that is there (N,), cleaned as our column is."""
     name = next((name for name in names if name in table.column_names), None)
     if name is None:
         return [None] * table.num_rows
-    values: list[str | None] = clean_column(table, name, source).to_pylist()
+    values: list[str | None] = clean_column(pa.table({ours: table[name]}), ours, source).to_pylist()
     return values

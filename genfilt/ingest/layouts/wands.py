@@ -41,5 +41,5 @@ def read(folder: Path) -> Sources:
 def _table(folder: Path, name: str, needed: list[str]) -> pa.Table:
     path = find_required(folder, name, FOLDERS)
     table = read_delimited(path, "\t")
-    require_columns(table, needed, str(path))
+    require_columns(table, needed, str(path), mapped=False)
     return table

@@ -80,3 +80,11 @@ def test_a_word_without_a_value_is_named() -> None:
     with pytest.raises(UserError, match="names 'title'"):
         render("title_attributes")
     assert prompt_file("none.txt") == ROOT / "prompts" / "none.txt"
+
+
+def test_the_caption_prompt_asks_for_a_few_words_color_before_kind() -> None:
+    """A sentence never reaches the paper's sigma of 0.9: benchmarks/caption_forms.py."""
+    prompt = render("image_caption").lower()
+    assert prompt.index("colour") < prompt.index("kind")
+    assert "words" in prompt
+    assert "material" not in prompt

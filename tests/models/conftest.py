@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from genfilt.generators.llm.vllm_server import PYTHON_VARIABLE, VllmServer
-from tests.models.environments import LAVIS, VLLM_PYTHON
+from tests.models.environments import LAVIS, SMOLLM2, VLLM_PYTHON
 from tests.models.small_models import save_llama
 
 HERE = Path(__file__).parent
@@ -19,10 +19,8 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="session", autouse=True)
 def _environments() -> Iterator[None]:
-    """Point the code at the built environments; one that is missing is a failure, not a skip."""
-    for python in (VLLM_PYTHON, LAVIS / "bin" / "python"):
-        if not python.exists():
-            pytest.fail(f"{python} is missing; run make test-models, which builds it")
+    """Point the code at vLLM's environment; one that is missing is a failure, not a skip."""
+    _need(VLLM_PYTHON)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(PYTHON_VARIABLE, str(VLLM_PYTHON))
         patch.setenv("HF_HUB_OFFLINE", "1")
@@ -43,12 +41,26 @@ def server(llama: Path, _environments: None) -> Iterator[VllmServer]:
 
 
 @pytest.fixture(scope="session")
+def smollm2(_environments: None) -> Iterator[VllmServer]:
+    """SmolLM2-135M-Instruct with its real weights, served."""
+    _need(SMOLLM2 / "config.json")
+    with VllmServer(str(SMOLLM2)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def small_lavis(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The configuration of a small BLIP-2 of LAVIS."""
     folder = tmp_path_factory.mktemp("lavis")
     python = LAVIS / "bin" / "python"
+    _need(python)
     run([str(python), str(HERE / "build_small_lavis.py"), str(folder)])
     return folder / "config.yaml"
+
+
+def _need(path: Path) -> None:
+    if not path.exists():
+        pytest.fail(f"{path} is missing; run make test-models, which builds it")
 
 
 def run(command: list[str], **more: str) -> str:

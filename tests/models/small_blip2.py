@@ -17,7 +17,7 @@ def save_blip2(folder: Path) -> Path:
         BlipImageProcessorPil,
     )
 
-    texts = ["Describe the product in this picture in one sentence.", "a red coat of wool"] * 20
+    texts = ["Name the product in this picture in three words.", "a red coat of wool"] * 20
     tokenizer = save_tokenizer(folder, texts, 400)
     processor = Blip2Processor(
         BlipImageProcessorPil(size={"height": 28, "width": 28}), tokenizer, num_query_tokens=4

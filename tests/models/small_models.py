@@ -38,9 +38,10 @@ def save_llama(folder: Path) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from genfilt.generators.llm.reply import build_prompt
+    from genfilt.generators.llm.title_request import title_messages
 
-    tokenizer = save_tokenizer(folder, [build_prompt(f"Größe {n} coat 不锈钢") for n in range(40)])
+    messages = [m for n in range(40) for m in title_messages(f"Größe {n} coat 不锈钢")]
+    tokenizer = save_tokenizer(folder, [str(message["content"]) for message in messages])
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -68,7 +69,7 @@ def save_instructblip(folder: Path, language: str) -> Path:
         InstructBlipProcessor,
     )
 
-    texts = ["Describe the product in this picture in one sentence.", "a red coat of wool"] * 20
+    texts = ["Name the product in this picture in three words.", "a red coat of wool"] * 20
     tokenizer = save_tokenizer(folder / "t", texts, 400)
     qformer_tokenizer = save_tokenizer(folder / "q", texts, 400)
     processor = InstructBlipProcessor(

@@ -14,8 +14,8 @@ import pytest
 
 from genfilt.common.errors import UserError
 from genfilt.extract.titles import extract_attributes
-from genfilt.generators.llm.reply import PATTERN
 from genfilt.generators.llm.served import VllmReader
+from genfilt.generators.llm.title_request import PATTERN
 from genfilt.generators.llm.vllm_server import VllmServer
 from genfilt.generators.protocols import FIELDS, Attributes, Failure
 from genfilt.store.keys import text_key

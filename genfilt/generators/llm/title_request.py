@@ -34,7 +34,7 @@ SCHEMA: dict[str, object] = {
 PROBE_ANSWER = "grammar 7319 xylograph vexillum"
 PROBE = (
     'start: "grammar 7319 " SPAN\n'
-    'SPAN: %regex {"substring_words": "xylograph vexillum"} & /xylograph .*/\n'
+    'SPAN: %regex {"substring_words": "xylograph vexillum"} & /xylograph vexillum/\n'
 )
 _UNQUOTABLE = re.compile(r'["\\\u0000-\u001f\u007f-\u009f]+')
 

@@ -15,6 +15,7 @@ from genfilt.extract.estimate import estimate
 from genfilt.generators.llm.request_window import RequestWindow, RetryPolicy
 from genfilt.generators.llm.served import VllmCaptioner, VllmReader
 from genfilt.generators.llm.title_request import FIRST_LIMIT, SCHEMA, SECOND_LIMIT
+from genfilt.generators.prompts import render
 from genfilt.generators.protocols import Attributes, Caption, Failure
 from tests.generators.llm.chat_peer import (
     MODEL,
@@ -283,7 +284,7 @@ def test_a_picture_travels_as_a_data_url(tmp_path: Path) -> None:
     assert isinstance(results["b"], Failure)
     assert results["b"].reason == "unreadable picture"
     assert picture["image_url"]["url"].startswith("data:image/jpeg;base64,")
-    assert "sentence" in text["text"]
+    assert text["text"] == render("image_caption")
     assert "response_format" not in peer.bodies[0]
 
 

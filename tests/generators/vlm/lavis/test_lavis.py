@@ -54,7 +54,7 @@ def test_an_instructed_model_gets_the_prompt(environment: Path, tmp_path: Path) 
     with opened(environment, "blip2_t5_instruct:flant5xl") as captioner:
         ((_, result),) = captioner.describe(pictures(tmp_path, ["a coat"]))
     assert isinstance(result, Caption)
-    assert "asked 'Describe'" in result.caption
+    assert "asked 'Name the'" in result.caption
 
 
 def test_a_worker_that_dies_once_loses_nothing(environment: Path, tmp_path: Path) -> None:

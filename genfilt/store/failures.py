@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from genfilt.store.store import Store, now
+if TYPE_CHECKING:
+    from genfilt.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ def write_failures(
     store: Store, step: str, generator: str, failures: Sequence[tuple[str, Failure]]
 ) -> None:
     """Record the items that failed; one that failed before counts one attempt more."""
+    # Failure is used where vLLM lives alone, without the packages of the store.
+    import pyarrow as pa
+
+    from genfilt.store.store import now
+
     last = dict(failures)
     if not last:
         return
@@ -48,6 +53,8 @@ def write_failures(
 
 def clear_failures(store: Store, step: str, generator: str, succeeded: Sequence[str]) -> None:
     """Remove the failures of items that a step has processed now."""
+    import pyarrow as pa
+
     if not succeeded:
         return
     with store.registered("succeeded", pa.table({"item_key": list(succeeded)})):

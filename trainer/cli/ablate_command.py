@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from genfilt.common import command
+from genfilt.common.console import say
+from genfilt.common.errors import UsageError
 from genfilt.common.output import OutputFormat, show_one
 from trainer.cli.options import DEFAULT_DB, PresetName, Split
 
 EXAMPLES = (
     "trainer ablate --db shop.duckdb --out artifacts/ablate",
     "trainer ablate --db synth-1.duckdb --db synth-2.duckdb --seeds 3 --jobs 2",
+    "trainer ablate --design genfilt --db shop.duckdb --seeds 1",
 )
+
+
+class Design(StrEnum):
+    """Plan of runs."""
+
+    paper = "paper"
+    genfilt = "genfilt"
+
+
+@dataclass(frozen=True)
+class EffectOptions:
+    """The options of --design genfilt."""
+
+    databases: list[Path]
+    truths: list[Path]
+    batch_sizes: list[int]
+    arms: list[str]
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +66,11 @@ def ablate(
     ] = PresetName.small,
     seeds: Annotated[int, typer.Option(min=1, help="How many, from 0 on.")] = 3,
     epochs: Annotated[
-        list[int] | None, typer.Option(min=1, help="Given three times: of each stage.")
+        list[int] | None,
+        typer.Option(
+            min=1,
+            help="Passes of each stage: given three times, twice with --design genfilt.",
+        ),
     ] = None,
     cross_query: Annotated[
         bool, typer.Option("--cross-query", help="Add QMX, which is not in the paper, to all.")
@@ -56,6 +83,27 @@ def ablate(
     blip2: Annotated[
         str | None, typer.Option(help="BLIP-2's folder or hub name; a small one else.")
     ] = None,
+    design: Annotated[
+        Design,
+        typer.Option(
+            help="paper: the paper's tables. genfilt: arms with other corrections, on stage 2."
+        ),
+    ] = Design.paper,
+    truth: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="With --design genfilt: the truth.duckdb of each --db, in their order.",
+            metavar="FILE",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        list[int] | None,
+        typer.Option(min=2, help="With --design genfilt: rows of a batch; can be given again."),
+    ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(help="With --design genfilt: an arm to run; all that can be run by default."),
+    ] = None,
     attack: Annotated[
         list[Path] | None,
         typer.Option(help="A database of an attacked catalogue to measure on too."),
@@ -65,6 +113,12 @@ def ablate(
     ] = 1,
 ) -> None:
     """Run Query-LIFE, its ablations and baselines, and write the paper's tables and figures."""
+    databases = db or [DEFAULT_DB]
+    if design is Design.genfilt:
+        effect = EffectOptions(databases, truth or [], batch_size or [], arm or [])
+        chosen = (preset_name.value, tuple(epochs or ()), split.value, cross_query)
+        _measure_effect(effect, chosen, range(seeds), out, report or out / "report.md")
+        return
     from trainer.ablation.ablation_report import write_report
     from trainer.ablation.plan import AblationSettings
     from trainer.ablation.runs import run_all
@@ -72,6 +126,40 @@ def ablate(
     settings = AblationSettings(
         preset_name.value, tuple(epochs or ()), split.value, baselines, clip, blip2, cross_query
     )
-    made = run_all(db or [DEFAULT_DB], range(seeds), out, settings, attack or [], jobs)
+    made = run_all(databases, range(seeds), out, settings, attack or [], jobs)
     path = write_report(out, report or out / "report.md")
     show_one({"runs made": made, "report": str(path)}, OutputFormat.table)
+
+
+def _measure_effect(
+    options: EffectOptions,
+    chosen: tuple[str, tuple[int, ...], str, bool],
+    seeds: Sequence[int],
+    out: Path,
+    report: Path,
+) -> None:
+    """Run the experiment on what corrections bring, and print its three closing sentences."""
+    from trainer.ablation.effect.effect_plan import EffectSettings, Shop
+    from trainer.ablation.effect.effect_report import write_effect_report
+    from trainer.ablation.effect.effect_runs import run_effects
+
+    if options.truths and len(options.truths) != len(options.databases):
+        raise UsageError(
+            f"--truth must be given once for each --db, got {len(options.truths)} for "
+            f"{len(options.databases)}."
+        )
+    truths: list[Path | None] = [*options.truths] or [None] * len(options.databases)
+    shops = [Shop(*pair) for pair in zip(options.databases, truths, strict=True)]
+    preset_name, epochs, split, cross_query = chosen
+    settings = EffectSettings(
+        preset=preset_name,
+        epochs=epochs,
+        batch_sizes=tuple(options.batch_sizes) or EffectSettings.batch_sizes,
+        arms=tuple(options.arms),
+        cross_query=cross_query,
+        split=split,
+    )
+    made = run_effects(shops, seeds, out, settings)
+    for sentence in write_effect_report(out, report):
+        say(sentence)
+    show_one({"runs made": made, "report": str(report)}, OutputFormat.table)

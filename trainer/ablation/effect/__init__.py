@@ -1,0 +1,1 @@
+"""The experiment on what corrections bring: arms with other corrections, measured on the truth."""

@@ -1,0 +1,100 @@
+"""The experiment's predictions, and whether its results bear them out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from trainer.ablation.compare import Mean
+from trainer.ablation.effect.effect_plan import EffectResult
+
+FIGURE = "cold Q->M auc"
+LABELS = "labels Q->M auc"  # where no truth is known
+MIN_GAIN = 0.03  # of the oracle, where a few per cent of the relevant pairs are known
+MAX_FALSIFYING_GAIN = 0.005
+LOW_KNOWN_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A statement, what was found, and whether it holds."""
+
+    statement: str
+    found: str
+    conclusion: str  # holds, contradicted, not shown or not run
+
+
+def paired(
+    results: Iterable[EffectResult], first: str, second: str, figure: str = FIGURE
+) -> Mean | None:
+    """Return the mean over shops and seeds of the first arm's figure less the second's."""
+    cells: dict[tuple[str, int, int], dict[str, float | None]] = {}
+    for one in results:
+        cell = cells.setdefault((one.shop, one.seed, one.batch_size), {})
+        cell[one.arm] = one.figures.get(figure)
+    gaps = []
+    for cell in cells.values():
+        above, below = cell.get(first), cell.get(second)
+        if above is not None and below is not None:
+            gaps.append(above - below)
+    return Mean.of(gaps)
+
+
+def predictions(results: Sequence[EffectResult]) -> list[Prediction]:
+    """Return every prediction with what the results of one database group say."""
+    figure = FIGURE if any(FIGURE in one.figures for one in results) else LABELS
+    sizes = sorted({one.batch_size for one in results})
+    largest = [one for one in results if sizes and one.batch_size == sizes[-1]]
+    few_known = bool(largest) and max(one.known_share for one in largest) <= LOW_KNOWN_SHARE
+    made = [
+        _above(largest, pair, figure)
+        for pair in (("drop", "none"), ("found", "drop"), ("oracle", "found"), ("none", "placebo"))
+    ]
+    gain = paired(largest, "oracle", "none", figure)
+    made.insert(0, _gain(gain, few_known))
+    if len(sizes) > 1:
+        smallest = [one for one in results if one.batch_size == sizes[0]]
+        made.append(_grows(paired(smallest, "oracle", "none", figure), gain, sizes))
+    return made
+
+
+def _gain(gain: Mean | None, few_known: bool) -> Prediction:
+    statement = (
+        f"oracle above none by {MIN_GAIN} or more, at a known share of {LOW_KNOWN_SHARE} or less"
+    )
+    if gain is None or not few_known:
+        return Prediction(statement, "" if gain is None else f"{gain.value:+.3f}", "not run")
+    conclusion = "not shown"
+    if gain.value >= MIN_GAIN and _side(gain) > 0:
+        conclusion = "holds"
+    elif gain.value <= MAX_FALSIFYING_GAIN:
+        conclusion = "contradicted"
+    return Prediction(statement, str(gain), conclusion)
+
+
+def _above(results: Sequence[EffectResult], pair: tuple[str, str], figure: str) -> Prediction:
+    gap = paired(results, *pair, figure)
+    statement = f"{pair[0]} above {pair[1]}"
+    if gap is None:
+        return Prediction(statement, "", "not run")
+    conclusions = {1: "holds", 0: "not shown", -1: "contradicted"}
+    return Prediction(statement, f"{gap.value:+.3f}" + _half(gap), conclusions[_side(gap)])
+
+
+def _grows(small: Mean | None, large: Mean | None, sizes: Sequence[int]) -> Prediction:
+    statement = f"oracle's gain larger in batches of {sizes[-1]} than of {sizes[0]}"
+    if small is None or large is None:
+        return Prediction(statement, "", "not run")
+    found = f"{large.value:+.3f} and {small.value:+.3f}"
+    return Prediction(statement, found, "holds" if large.value > small.value else "contradicted")
+
+
+def _side(gap: Mean) -> int:
+    """Return 1 or -1 where the interval over runs lies above or below 0, else 0."""
+    if gap.half is None or abs(gap.value) <= gap.half:
+        return 0
+    return 1 if gap.value > 0 else -1
+
+
+def _half(gap: Mean) -> str:
+    return "" if gap.half is None else f" ± {gap.half:.3f}"

@@ -127,6 +127,51 @@ def test_a_later_review_overrules_an_earlier_one(store: Store) -> None:
     assert (1, 4, False, "review") in verdicts(store, "train")
 
 
+def test_a_withdrawn_review_leaves_what_the_others_and_the_log_state(store: Store) -> None:
+    review(store, "q2", "cup", 1)
+    store.rows("UPDATE reviews SET verdict = NULL")
+    assert (1, 4, False, "label") in verdicts(store, "train")
+    store.rows("INSERT INTO reviews VALUES ('q2', 'cup', 1, 'bob', NULL, '2020-01-01'::TIMESTAMP)")
+    assert (1, 4, True, "review") in verdicts(store, "train")
+
+
+def test_a_review_overrides_no_verdict_outside_train(store: Store) -> None:
+    before = verdicts(store, "val")
+    review(store, "q2", "val mug", 0)  # a val label is 1, the product is of val
+    review(store, "q2", "jacket", 0)  # a val click, the product is of train
+    assert verdicts(store, "val") == before
+    assert (1, 5, False, "review") not in verdicts(store, "train")
+    assert (1, 0, False, "review") in verdicts(store, "train")
+
+
+def test_a_correction_has_its_split_and_what_others_state_of_it(store: Store) -> None:
+    store.rows("INSERT INTO qp_candidates VALUES (1, 1, 3, 0.9, 0.9, 0.9, 0.9, false, NULL)")
+    store.rows("INSERT INTO qp_candidates VALUES (1, 1, 0, 0.9, 0.9, 0.9, 0.9, false, NULL)")
+    store.rows("INSERT INTO labels VALUES ('q0', 'other jacket', 0, NULL, 'test')")
+    found = store.rows(
+        "SELECT query_id, product_id, split, held_out_verdict FROM query_product_corrections "
+        "ORDER BY ALL"
+    )
+    assert found == [
+        ("q0", "jacket, other photo", "train", None),
+        ("q0", "other jacket", "train", 0),
+        ("q1", "jacket, other photo", "train", None),
+        ("q1", "other jacket", "train", 0),
+        ("q2", "jacket", "train", 1),
+        ("q2", "jacket again", "train", 1),
+        ("q2", "val mug", "val", 1),
+    ]
+
+
+def test_the_image_title_sigma_alone_decides_image_title_corrections(store: Store) -> None:
+    count = "SELECT count(*) FROM it_corrections"
+    assert store.scalar(count) == 1
+    store.rows("UPDATE filters SET sigma = 0.99")
+    assert store.scalar(count) == 1
+    store.rows("UPDATE filters SET image_title_sigma = 0.4")
+    assert store.scalar(count) == 2
+
+
 def test_corrections_are_expanded_to_every_listing_and_query(store: Store) -> None:
     found = store.rows(
         "SELECT query_id, product_id, score FROM query_product_corrections ORDER BY ALL"

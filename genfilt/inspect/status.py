@@ -78,7 +78,18 @@ def _corrections(store: Store) -> list[Row]:
 
 def warnings(store: Store) -> list[str]:
     """Return what makes the results worse than they could be, a sentence each."""
-    return [*_grown(store), *_foreign(store)]
+    return [*_unfitted(store), *_grown(store), *_foreign(store)]
+
+
+def _unfitted(store: Store) -> list[str]:
+    rules = store.rows(
+        "SELECT rule FROM filters ANTI JOIN filter_fits USING (filter_id) WHERE current"
+    )
+    return [
+        f"the fit of the filter was dropped when an older database was migrated: "
+        f"run genfilt filter --rule {rule}"
+        for (rule,) in rules
+    ]
 
 
 def _grown(store: Store) -> list[str]:

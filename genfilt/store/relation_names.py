@@ -10,7 +10,7 @@ CURATED = (
     *("query_product_corrections", "image_title_corrections", "positives", "verdicts"),
     *("current_attributes", "current_captions"),
 )
-SIMILARITY = 0.5  # of difflib, from which a name is suggested
+CURATED_SIMILARITY, SIMILARITY = 0.6, 0.5  # of difflib, from which a name is suggested
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -25,5 +25,5 @@ def closest(name: str, names: Iterable[str]) -> str | None:
     curated = [each for each in ordered if each in CURATED]
     word = name.lower()
     contained = [each for each in curated if len(word) > 3 and word.rstrip("s") in each]
-    found = contained or get_close_matches(word, curated, 1, SIMILARITY)
+    found = contained or get_close_matches(word, curated, 1, CURATED_SIMILARITY)
     return next(iter(found or get_close_matches(word, ordered, 1, SIMILARITY)), None)

@@ -36,6 +36,7 @@ def take_in(store: Store, titles: tuple[str, ...], first: int = 0, split: str = 
 def filtered(store: Store, embedder: str) -> None:
     values = [1, "paper", 0.9, 0.9, 0.9, None, None, embedder, "l", "c", "t", now(), True, 0, 0]
     store.connection.execute(f"INSERT INTO filters VALUES ({', '.join('?' * 15)})", values)
+    store.connection.execute("INSERT INTO filter_fits VALUES (1, NULL, NULL, NULL, ?)", [now()])
 
 
 def test_english_titles_warn_of_nothing(store: Store) -> None:

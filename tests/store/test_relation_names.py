@@ -22,7 +22,7 @@ def test_curated_views_come_first() -> None:
         ("image_title", "image_title_corrections"),
         ("positive", "positives"),
         ("verdict", "verdicts"),
-        ("captions_current", "current_captions"),
+        ("current_caption", "current_captions"),
         ("produts", "products"),
         ("click", "clicks"),
         ("xyzzy", None),

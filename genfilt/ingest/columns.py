@@ -19,9 +19,10 @@ from genfilt.ingest.sources import COLUMNS
 
 ROW = "data row"  # the column that numbers a source's rows from 1
 ROWS_AT_A_TIME = 1 << 16
-# How programs write that a value is missing. In titles and queries a word such as "null" or "nan"
-# may be meant, so there the forms are fewer.
+# How programs write that a value is missing. In titles, queries and ids a word such as "none" may
+# be meant, so there the forms are fewer.
 MISSING_VALUES = pa.array(["\\n", "nan", "null", "none", "<na>", "#n/a", "nat"])
+MISSING_IDS = pa.array(["\\N", "NaN", "nan", "NULL", "null", "<NA>", "#N/A", "NaT"])
 MISSING_TEXTS = pa.array(["\\N", "NaN", "NULL", "<NA>", "#N/A"])
 WHOLE_FLOAT = r"^(-?[0-9]+)\.0$"  # an id that a program read as a number
 EXACT = float(1 << 53)  # from here on not every whole number is a float
@@ -138,8 +139,12 @@ def clean_column(table: pa.Table, name: str, source: str) -> pa.ChunkedArray:
         ) from error
     if name in IDS:
         text = pc.replace_substring_regex(text, WHOLE_FLOAT, r"\1")
-    words = text if name in TEXTS else pc.utf8_lower(text)
-    missing = pc.is_in(words, value_set=MISSING_TEXTS if name in TEXTS else MISSING_VALUES)
+    if name in IDS:
+        missing = pc.is_in(text, value_set=MISSING_IDS)
+    elif name in TEXTS:
+        missing = pc.is_in(text, value_set=MISSING_TEXTS)
+    else:
+        missing = pc.is_in(pc.utf8_lower(text), value_set=MISSING_VALUES)
     if pc.any(missing).as_py():
         text = pc.if_else(missing, pa.scalar(None, pa.string()), text)
     return _unescaped(text) if name == "title" else text

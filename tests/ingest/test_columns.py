@@ -25,8 +25,10 @@ def test_ids_have_one_form() -> None:
 
 
 def test_missing_values_of_ids_and_texts() -> None:
-    words = ["\\N", "NaN", "null", "None", "", "  ", "<NA>"]
+    words = ["\\N", "NaN", "nan", "null", "", "  ", "<NA>"]
     assert column(words, "product_id") == [None] * len(words)
+    assert column(["none", "None", "na"], "product_id") == ["none", "None", "na"]
+    assert column(["none", "N/A"], "split") == [None, "N/A"]
     assert column(["\\N", "NaN", "null", "nan", " "], "title") == [None, None, "null", "nan", None]
 
 

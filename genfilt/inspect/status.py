@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from genfilt.extract.generator_quality import abstention_advice, abstentions, grounding
 from genfilt.features.embed import DEFAULT_EMBEDDER
 from genfilt.inspect.counts import count_corrections
 from genfilt.inspect.language import ENGLISH_SHARE, english_share
@@ -25,10 +26,6 @@ COVERAGE = {
     "products that no correction can reach": (
         "SELECT count(*) FROM products ANTI JOIN current_attributes USING (title_key)"
     ),
-    "attributes that no title says (invented)": (
-        "SELECT count(*) FROM current_attributes "
-        "WHERE raw LIKE '{%' AND json_array_length(raw::JSON, '$.invented') > 0"
-    ),
 }
 
 
@@ -44,6 +41,7 @@ def status(store: Store) -> list[Row]:
     """Return what the database contains, what is missing and what looks wrong."""
     rows = [_row(name, store.scalar(f"SELECT count(*) FROM {name}")) for name in TABLES]
     rows += [_row(name, store.scalar(sql)) for name, sql in COVERAGE.items()]
+    rows += _generator_quality(store)
     rows += _corrections(store)
     rows += [
         _row(f"failures of {step}", count, f"{reason} ({generator})" if generator else reason)
@@ -62,6 +60,20 @@ def status(store: Store) -> list[Row]:
     return [*rows, *(_row("warning", None, text) for text in warnings(store))]
 
 
+def _generator_quality(store: Store) -> list[Row]:
+    rows = [
+        _row(
+            f"titles with {each.field}",
+            each.grounded,
+            f"dropped, since the title does not hold it: {each.dropped:,}; null: {each.null:,}",
+        )
+        for each in grounding(store)
+    ]
+    found = abstentions(store)
+    detail = f"of {found.captions:,} captions of the embedded captioner"
+    return [*rows, _row("captions without a kind of product", found.without_kind, detail)]
+
+
 def _corrections(store: Store) -> list[Row]:
     counts = count_corrections(store)
     return [
@@ -78,7 +90,8 @@ def _corrections(store: Store) -> list[Row]:
 
 def warnings(store: Store) -> list[str]:
     """Return what makes the results worse than they could be, a sentence each."""
-    return [*_unfitted(store), *_grown(store), *_foreign(store)]
+    advice = abstention_advice(store)
+    return [*_unfitted(store), *_grown(store), *_foreign(store), *([advice] if advice else [])]
 
 
 def _unfitted(store: Store) -> list[str]:

@@ -17,6 +17,7 @@ from genfilt.generators.fitted import fitted_lexicon, fitted_neighbours
 from genfilt.generators.llm.served import VllmReader
 from genfilt.generators.protocols import FIELDS
 from genfilt.ingest.ingest import Sources, ingest
+from genfilt.inspect.status import status
 from genfilt.store.keys import text_key
 from genfilt.store.store import Store
 from tests.generators.llm.chat_peer import Answer, Body, ChatPeer, completion, title_of
@@ -38,6 +39,9 @@ def test_fields_are_counted_as_grounded_dropped_or_null() -> None:
             )
         extract_attributes(store, reader)
         found = {each.field: each for each in grounding(store)}
+        rows = {row["what"]: row for row in status(store)}
+    assert rows["titles with brand"]["count"] == 1
+    assert "dropped, since the title does not hold it: 1; null: 1" in str(rows["titles with brand"])
     assert found["core_word"] == FieldGrounding("core_word", 3, 0, 0)
     assert found["brand"] == FieldGrounding("brand", 1, 1, 1)
     assert found["color"] == FieldGrounding("color", 0, 0, 3)
@@ -56,3 +60,4 @@ def test_an_empty_database_and_embedded_readers_are_counted_too(tmp_path: Path) 
         # Two train pictures of known kind are too few to prove any.
         assert found.captions == found.without_kind > 0
         assert "--captioner" in (abstention_advice(store) or "")
+        assert any("names no kind of product" in str(row["detail"]) for row in status(store))

@@ -7,25 +7,47 @@ lack is unknown here, and every look-up then answers None or "unknown".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from importlib.resources import files
-from typing import Literal
+from typing import Literal, TypedDict, cast
 
 from genfilt.vocabulary.tokens import Phrases, clean, words
 
 Relation = Literal["same", "kind", "different", "unknown"]
 
 FILES = (
-    "core_words.txt",
-    "colors.txt",
-    "color_relations.txt",
-    "materials.txt",
-    "parameters.txt",
-    "words.txt",
+    "core_words.toml",
+    "colors.toml",
+    "color_relations.toml",
+    "materials.toml",
+    "parameters.toml",
+    "words.toml",
 )
+
+
+class Group(TypedDict, total=False):
+    """Synonyms as the files write them; the fields are those of Term."""
+
+    synonyms: list[str]
+    broader: str
+    generic: bool
+    weak: list[str]  # of its phrases, those that are weak
+    hint: bool
+    anchors: list[str]
+    visible: bool
+
+
+class ParameterLists(TypedDict):
+    """The content of parameters.toml."""
+
+    words: list[str]
+    sizes: list[str]
+    unit: dict[str, list[str]]
+    spoken_unit: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -62,25 +84,27 @@ class Vocabulary:
 @lru_cache(maxsize=1)
 def vocabulary() -> Vocabulary:
     """Return the data files' content, read once."""
-    found = Vocabulary()
-    digest = blake2b(digest_size=16)
-    for name in FILES:
-        digest.update((files("genfilt.vocabulary") / "data" / name).read_bytes())
-    found.digest = digest.hexdigest()
-    for term in _groups("core_words.txt"):
-        found.core_words.add(term.phrase, term)
-    for term in _groups("materials.txt"):
-        found.materials.add(term.phrase, term)
-    for term in _groups("colors.txt"):
-        found.colors.add(term.phrase, term)
-        if term.phrase == term.canonical:
-            found.color_terms.append(term)
-    for _, line in _lines("color_relations.txt"):
-        color, _, others = line.partition(":")
-        found.neighbours[color] = frozenset(_split(others, ","))
-    _read_parameters(found)
-    for section, line in _lines("words.txt"):
-        found.lists.setdefault(section, Phrases()).add(line, line)
+    core_words: dict[str, dict[str, Group]] = tomllib.loads(_text("core_words.toml"))
+    colors: dict[str, Group] = tomllib.loads(_text("colors.toml"))
+    materials: dict[str, Group] = tomllib.loads(_text("materials.toml"))
+    parameters = cast(ParameterLists, tomllib.loads(_text("parameters.toml")))
+    neighbours: dict[str, list[str]] = tomllib.loads(_text("color_relations.toml"))
+    lists: dict[str, list[str]] = tomllib.loads(_text("words.toml"))
+    found = Vocabulary(
+        core_words=_phrases(t for name, each in core_words.items() for t in _groups(each, name)),
+        materials=_phrases(_groups(materials)),
+        colors=_phrases(_groups(colors)),
+        color_terms=[term for term in _groups(colors) if term.phrase == term.canonical],
+        neighbours={color: frozenset(others) for color, others in neighbours.items()},
+        units=_units(parameters),
+        parameter_words={word.casefold(): word for word in parameters["words"]},
+        sizes=parameters["sizes"],
+        digest=blake2b("".join(map(_text, FILES)).encode(), digest_size=16).hexdigest(),
+    )
+    for name, phrases in lists.items():
+        found.lists[name] = Phrases()
+        for phrase in phrases:
+            found.lists[name].add(phrase, phrase)
     return found
 
 
@@ -182,53 +206,42 @@ def _wider(canonical: str) -> set[str]:
     return found
 
 
-def _lines(name: str) -> Iterator[tuple[str, str]]:
-    section = ""
-    for line in (files("genfilt.vocabulary") / "data" / name).read_text("utf-8").splitlines():
-        line = line.strip()
-        if line.startswith("[") and line.endswith("]"):
-            section = line[1:-1]
-        elif line and not line.startswith("# "):
-            yield section, line
+def _text(name: str) -> str:
+    return (files("genfilt.vocabulary") / "data" / name).read_text("utf-8")
 
 
-def _groups(name: str) -> Iterator[Term]:
-    """Parse `word: synonym, synonym #anchor < broader` lines; marks follow the first word."""
-    for section, line in _lines(name):
-        head, _, rest = line.partition(":")
-        rest, _, broader = rest.partition("<")
-        first = head.rstrip("*~!")
-        marks = head[len(first) :]
-        anchors = tuple(re.findall(r"#[0-9a-f]{6}", rest))
-        visible = "!#" not in rest
-        synonyms = _split(re.sub(r"!?#[0-9a-f]{6}", " ", rest), ",")
-        for phrase in (first + marks, *synonyms):
-            name = phrase.rstrip("*~!")
+def _groups(groups: Mapping[str, Group], section: str = "") -> Iterator[Term]:
+    """Yield the terms of a table of synonym groups, in the order of the file."""
+    for first, group in groups.items():
+        phrases, weak = (first, *group.get("synonyms", ())), group.get("weak", ())
+        for phrase in phrases:
+            plural = phrase + "s"
             yield Term(
-                phrase=name + "s" if name + "s" in (first, *synonyms) and first != name else name,
+                phrase=plural
+                if plural in phrases and plural not in weak and phrase != first
+                else phrase,
                 canonical=first,
-                broader=broader.strip() or None,
+                broader=group.get("broader"),
                 section=section,
-                generic="*" in marks,
-                weak="~" in phrase,
-                hint="!" in marks,
-                anchors=anchors,
-                visible=visible,
+                generic=group.get("generic", False),
+                weak=phrase in weak,
+                hint=group.get("hint", False),
+                anchors=tuple(group.get("anchors", ())),
+                visible=group.get("visible", True),
             )
 
 
-def _read_parameters(found: Vocabulary) -> None:
-    for section, line in _lines("parameters.txt"):
-        if section.endswith("unit"):
-            unit, _, forms = line.partition("=")
-            blank = " " if section.startswith("spoken") else ""
-            for form in _split(forms, "|"):
-                found.units[form] = blank + unit.strip()
-        elif section == "word":
-            found.parameter_words[line.casefold()] = line
-        else:
-            found.sizes.append(line)
+def _phrases(terms: Iterable[Term]) -> Phrases[Term]:
+    found: Phrases[Term] = Phrases()
+    for term in terms:
+        found.add(term.phrase, term)
+    return found
 
 
-def _split(text: str, separator: str) -> list[str]:
-    return [part.strip() for part in text.split(separator) if part.strip()]
+def _units(parameters: ParameterLists) -> dict[str, str]:
+    """Return written form -> what follows the number; a spoken unit stands apart from it."""
+    close = {form: unit for unit, forms in parameters["unit"].items() for form in forms}
+    apart = {
+        form: f" {unit}" for unit, forms in parameters["spoken_unit"].items() for form in forms
+    }
+    return close | apart

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genfilt.cli.options import DEFAULT_DB, Counts, Db, recorded
+from genfilt.cli.options import DEFAULT_DB, Counts, Db, check_exists, recorded
 from genfilt.common import command
 from genfilt.common.console import say
 from genfilt.common.errors import UsageError
@@ -131,6 +131,7 @@ def _estimate(db: Path, choice: GeneratorChoice, price: str | None) -> None:
     from genfilt.extract.titles import estimate_extraction
     from genfilt.generators.registry import open_reader
 
+    check_exists(db)
     with Store(db) as store, open_reader(store, choice) as reader:
         show([estimate_extraction(store, reader, _prices(price))], OutputFormat.table)
 

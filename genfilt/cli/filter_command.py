@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genfilt.cli.options import DEFAULT_DB, Db, Form, Split, recorded
+from genfilt.cli.options import DEFAULT_DB, Db, Form, Split, check_exists, recorded
 from genfilt.cli.review_command import DEFAULT_SHEET, write_sample
 from genfilt.common import command
 from genfilt.common.console import say
@@ -118,6 +118,7 @@ def audit(
     if sample is not None:
         write_sample(db, sample, split, out, overwrite=overwrite)
         return
+    check_exists(db)
     from genfilt.features.embed import Embedder
     from genfilt.features.texts import number_features
     from genfilt.filter.rules import audit_filter
@@ -146,8 +147,12 @@ def audit(
 
 
 def _print(found: Audit, form: OutputFormat) -> None:
+    from genfilt.filter.audit import forecast_lines
+
     say(f"rule {found.rule}; {found.population}")
     show(_by_sigma(found), form)
+    for line in forecast_lines(found):
+        say(line)
     best, target = found.best, found.target_precision
     if best.sigma is None:
         say(f"no sigma reaches a precision of {target:g}")

@@ -13,7 +13,7 @@ import typer
 
 from genfilt.common.command import SOME_FAILED
 from genfilt.common.console import complain, say
-from genfilt.common.errors import UsageError
+from genfilt.common.errors import UsageError, UserError
 from genfilt.common.output import OutputFormat
 from genfilt.store.store import Store
 
@@ -50,6 +50,16 @@ def check_output(out: Path, db: Path, option: str = "--out") -> None:
             )
 
 
+def check_exists(db: Path) -> None:
+    """Refuse a database that no ingest has created, for commands that need its content.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    if not db.exists():
+        raise UserError(f"There is no database at {db}; run genfilt ingest, or name it with --db.")
+
+
 @contextmanager
 def recorded(db: Path, command: str, **config: object) -> Iterator[tuple[Store, Counts]]:
     """Open the database for a step and record in `runs` how it went.
@@ -57,6 +67,8 @@ def recorded(db: Path, command: str, **config: object) -> Iterator[tuple[Store, 
     The context's dictionary takes the counts; "failed" among them makes the exit code 3.
     """
     counts: Counts = {}
+    if command != "ingest":
+        check_exists(db)
     with Store(db) as store:
         run_id = store.start_run(command, config)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genfilt.cli.options import Split, check_output
+from genfilt.cli.options import Split, check_exists, check_output
 from genfilt.common.console import say
 from genfilt.store.store import Store
 
@@ -25,6 +25,7 @@ def write_sample(db: Path, size: int, split: Split, out: Path, *, overwrite: boo
     check_output(out, db)
     check_output(page_of(out), db)
     check_sheet(out, overwrite=overwrite)
+    check_exists(db)
     with Store(db) as store:
         rows = draw_sample(store, size, split=split.value)
     page = write_sheet(rows, out)

@@ -155,19 +155,37 @@ def left_out(path: Path, *, errors: bool) -> None:
 
 
 def luma(folder: Path) -> None:
-    """Print the share of Luma's titles whose core word is of the facet's family."""
-    with (folder / "products.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    types = {row["title"]: row["type"] for row in rows}
-    train = sorted({row["title"] for row in rows if row["split"] == "train"})
+    """Print the share of Luma's titles and queries whose core word is of the facet's family."""
+    rows = {name: _rows(folder / f"{name}.csv") for name in ("products", "queries")}
+    types = {row["title"]: row["type"] for row in rows["products"]}
+    asked = {row["query"]: row["type"] for row in rows["queries"]}
+    train = sorted({row["title"] for row in rows["products"] if row["split"] == "train"})
     tables = {}
     for name, fit in READERS.items():
-        found = read_all(fit(train), list(types))
-        families = [core_word_family(f.core_word or "") for f in found]
-        hits = sum(a == core_word_family(b) for a, b in zip(families, types.values(), strict=True))
+        reader = fit(train)
+        found, queries = read_all(reader, list(types)), read_all(reader, list(asked))
+        named = [(f, kind) for f, kind in zip(queries, asked.values(), strict=True) if kind]
+        plain = [f for f, kind in zip(queries, asked.values(), strict=True) if not kind]
         brands = sum(f.brand is not None for f in found)
-        tables[name] = {"type": share(hits, len(types)), "brands given": share(brands, len(types))}
-    show(f"Luma: {len(types)} titles", tables)
+        tables[name] = {
+            "type": share(sum(map(_same_family, found, types.values())), len(types)),
+            "brands given": share(brands, len(types)),
+            "type of queries": share(sum(_same_family(*each) for each in named), len(named)),
+            "core words of queries without one": share(
+                sum(f.core_word is not None for f in plain), len(plain)
+            ),
+        }
+    show(f"Luma: {len(types)} titles, {len(asked)} queries", tables)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _same_family(found: Attributes, kind: str) -> bool:
+    word = found.core_word or ""
+    return (core_word_family(word) or word) == core_word_family(kind)
 
 
 def synth() -> None:

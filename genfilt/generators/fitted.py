@@ -8,6 +8,7 @@ from genfilt.common.console import say, track
 from genfilt.common.errors import UserError
 from genfilt.generators.lexicon.lexicon import Lexicon
 from genfilt.generators.neighbours.neighbours import Neighbours
+from genfilt.generators.tagger.tagger import Tagger
 from genfilt.store.store import Store, now
 
 MAX_STATE_BYTES = 256 << 20  # twenty times the state of a catalogue with all references
@@ -24,15 +25,29 @@ def fitted_lexicon(store: Store, *, refit: bool = False) -> Lexicon:
     state = None if refit else _stored(store, "lexicon-")
     if state is not None:
         return Lexicon.from_state(state)
+    lexicon = Lexicon.fit(_train_titles(store, "lexicon"))
+    _store(store, lexicon.name, lexicon.state())
+    return lexicon
+
+
+def fitted_tagger(store: Store, *, refit: bool = False) -> Tagger:
+    """Return the tagger with the brands of the train split; a first call fits and stores it."""
+    state = None if refit else _stored(store, "tagger-")
+    if state is not None:
+        return Tagger.from_state(state)
+    tagger = Tagger.fit(_train_titles(store, "tagger"))
+    _store(store, tagger.name, tagger.state())
+    return tagger
+
+
+def _train_titles(store: Store, reader: str) -> list[str]:
     titles = [title for (title,) in store.rows(TRAIN_TITLES)]
     if not titles:
         raise UserError(
-            f"{store.path} has no train titles to fit the lexicon to; ingest --products first."
+            f"{store.path} has no train titles to fit the {reader} to; ingest --products first."
         )
-    say(f"lexicon: learning brands from {len(titles):,} train titles")
-    lexicon = Lexicon.fit(titles)
-    _store(store, lexicon.name, lexicon.state())
-    return lexicon
+    say(f"{reader}: learning brands from {len(titles):,} train titles")
+    return titles
 
 
 def fitted_neighbours(store: Store, *, refit: bool = False) -> Neighbours:

@@ -20,6 +20,7 @@ class Llm(StrEnum):
     """Readers of titles."""
 
     lexicon = "lexicon"
+    tagger = "tagger"
     vllm = "vllm"
     vllm_offline = "vllm-offline"
 
@@ -59,6 +60,10 @@ def open_reader(store: Store, choice: GeneratorChoice) -> Iterator[AttributeRead
         from genfilt.generators.fitted import fitted_lexicon
 
         yield fitted_lexicon(store, refit=choice.refit)
+    elif choice.kind == Llm.tagger:
+        from genfilt.generators.fitted import fitted_tagger
+
+        yield fitted_tagger(store, refit=choice.refit)
     elif choice.kind == Llm.vllm:
         from genfilt.generators.llm.served import VllmReader
 

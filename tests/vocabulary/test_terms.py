@@ -8,6 +8,7 @@ from importlib.resources import files
 import pytest
 
 from genfilt.vocabulary.terms import FILES, core_term, vocabulary
+from genfilt.vocabulary.tokens import words
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -53,4 +54,4 @@ def test_every_broader_word_is_a_word_of_its_table() -> None:
     table = vocabulary()
     for phrases in (table.core_words, table.materials, table.colors):
         for term in phrases.entries():
-            assert term.broader is None or phrases.get(term.broader.split()) is not None, term
+            assert term.broader is None or phrases.get(words(term.broader)) is not None, term

@@ -1,0 +1,1 @@
+"""The embedded tagger of titles: a small encoder that labels each word."""

@@ -1,0 +1,65 @@
+"""Values of a title's fields as texts: core word and brand by the labels, the rest by word lists.
+
+The word lists of materials, colours and parameters are right more often than the labels where they
+have a value (benchmarks/results/2026-11-25-tagger.md); where they have none, the labels' count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from genfilt.generators.tagger.title_words import TitleWords
+from genfilt.generators.tagger.word_labels import Span
+from genfilt.vocabulary.parameters import find_parameters
+from genfilt.vocabulary.terms import vocabulary
+
+LISTED = ("material", "color", "model_parameters")
+
+
+def values(title: TitleWords, found: Sequence[Span]) -> dict[str, str | None]:
+    """Return each field's text; several values of a field are separated by a comma and a blank."""
+    named = {span.field: span for span in reversed(found) if span.field in ("core_word", "brand")}
+    texts = {
+        field: _written(title, [span for span in named.values() if span.field == field])
+        for field in ("core_word", "brand")
+    }
+    listed = list(_listed(title, named.get("core_word"), named.get("brand")))
+    for field in LISTED:
+        spans = [span for span in listed if span.field == field]
+        free = [s for s in found if s.field == field and not any(_overlap(s, x) for x in listed)]
+        texts[field] = _written(title, spans or free)
+    return texts
+
+
+def _listed(title: TitleWords, core: Span | None, brand: Span | None) -> Iterator[Span]:
+    """Yield the values that the word lists have; no word is part of two, nor the head noun of any.
+
+    The core word's other words may name a material ("leather jacket"), but no colour.
+    """
+    words = title.words
+    taken = set(range(brand.start, brand.end)) if brand else set()
+    taken |= {core.end - 1} if core else set()
+    for parameter in find_parameters(title.text):
+        at = [n for n, w in enumerate(words) if w.start < parameter.end and parameter.start < w.end]
+        if at and not taken & set(at):
+            yield Span("model_parameters", at[0], at[-1] + 1)
+            taken |= set(at)
+    for match in vocabulary().materials.find(words, taken):
+        yield Span("material", match.start, match.end)
+        taken |= set(range(match.start, match.end))
+    taken |= set(range(core.start, core.end)) if core else set()
+    for match in vocabulary().colors.find(words, taken):
+        yield Span("color", match.start, match.end)
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one.start < other.end and other.start < one.end
+
+
+def _written(title: TitleWords, spans: Sequence[Span]) -> str | None:
+    """Return runs of the title's words, in lower case but for brands and parameters."""
+    texts: dict[str, None] = {}
+    for span in spans:
+        text = title.text[title.words[span.start].start : title.words[span.end - 1].end]
+        texts[text if span.field in ("brand", "model_parameters") else text.lower()] = None
+    return ", ".join(texts) or None

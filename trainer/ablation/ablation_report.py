@@ -19,9 +19,20 @@ from trainer.ablation.database_content import content_of
 from trainer.ablation.evidence import RunGroup, run_groups
 from trainer.ablation.models import FULL
 from trainer.ablation.plan import Unit
+from trainer.evaluation.legend import legend
 from trainer.training import checkpoint
 
+LOSSES = ("itc", "itm", "qic", "qtc", "qmc", "qmm", "qmx")
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "bm25s", "numpy", "duckdb")
+
+ATTACK = (
+    "The same models, not trained anew, on catalogues with stuffed and misleading titles, wrong "
+    "pictures and queries for a brand alone. Q->T reads no picture."
+)
+FOUND = (
+    "Corrections among the judged pairs of the split {split}, which no fit has seen. Judged pairs "
+    "are not drawn at random from the catalogue, so precision there is not the catalogue's."
+)
 
 
 def write_report(out: Path, path: Path, command: str | None = None) -> Path:
@@ -104,20 +115,23 @@ def _epochs(unit: Unit, stage: int) -> str:
 
 
 def _section(group: RunGroup, path: Path) -> list[str]:
-    pictures = figures.draw_all(group, path.with_suffix(""))
-    shown = {
-        name: f"![{name}]({os.path.relpath(place, path.parent)})"
-        for name, place in pictures.items()
-    }
     candidates = group.units[0].result(FULL).candidates
     assert candidates is not None
-    lines = [
+    return [
         f"## {group.name}, split {group.split}",
         "",
         f"Runs: {len(group.units)}. The first has {candidates.labels} labels, "
         f"{candidates.positive_labels} of them positive, and {candidates.lists} lists around "
         f"a {candidates.relevant}.",
         "",
+        *_score_tables(group),
+        *_figures(group, path),
+        *_corrections(group),
+    ]
+
+
+def _score_tables(group: RunGroup) -> list[str]:
+    return [
         "### Claims",
         "",
         *tables.claims(group),
@@ -135,42 +149,31 @@ def _section(group: RunGroup, path: Path) -> list[str]:
         "### Table 6: weight of the picture by category",
         "",
         *tables.image_weights(group),
-        "### Figure 4: precision and recall, averaged over runs",
-        "",
-        "Query-LIFE's scores:",
-        "",
-        shown["scores"],
-        "",
-        "Models, each by the score that reads the most of a product:",
-        "",
-        shown["models"],
-        "",
     ]
+
+
+def _figures(group: RunGroup, path: Path) -> list[str]:
+    shown = {
+        name: f"![{name}]({os.path.relpath(place, path.parent)})"
+        for name, place in figures.draw_all(group, path.with_suffix("")).items()
+    }
+    lines = ["### Figure 4: precision and recall, averaged over runs", ""]
+    lines += ["Query-LIFE's scores:", "", shown["scores"], ""]
+    lines += ["Models, each by the score that reads the most of a product:", "", shown["models"]]
     if "embedding" in shown:
-        lines += ["### Figure 5: one query's products", "", _figure_5(group), ""]
-        lines += [shown["embedding"], ""]
-    lines += ["### Training", "", "Query-LIFE, averaged over runs:", "", shown["training"], ""]
+        lines += ["", "### Figure 5: one query's products", "", _figure_5(group), ""]
+        lines += [shown["embedding"]]
+    lines += ["", "### Training", "", "Query-LIFE, averaged over runs:", "", shown["training"]]
+    return [*lines, "", *(f"- {line}" for line in legend(LOSSES)), ""]
+
+
+def _corrections(group: RunGroup) -> list[str]:
     attacked = tables.under_attack(group)
-    if attacked:
-        lines += ["### Attacked catalogues", "", ATTACK, "", *attacked]
+    lines = ["### Attacked catalogues", "", ATTACK, "", *attacked] if attacked else []
     lines += ["### GenFilt by category", "", FOUND.format(split=group.split), ""]
     lines += tables.corrections(group)
-    lines += [
-        "### Table 7: attributes and captions by the generators",
-        "",
-        *tables.generators(group),
-    ]
-    return lines
-
-
-ATTACK = (
-    "The same models, not trained anew, on catalogues with stuffed and misleading titles, wrong "
-    "pictures and queries for a brand alone. Q->T reads no picture."
-)
-FOUND = (
-    "Corrections among the judged pairs of the split {split}, which no fit has seen. Judged pairs "
-    "are not drawn at random from the catalogue, so precision there is not the catalogue's."
-)
+    lines += ["### Table 7: attributes and captions by the generators", ""]
+    return lines + tables.generators(group)
 
 
 def _figure_5(group: RunGroup) -> str:

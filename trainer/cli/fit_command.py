@@ -87,6 +87,7 @@ def fit(
     form: Form = OutputFormat.table,
 ) -> None:
     """Train one stage; stage n starts from stage n - 1's weights where OUT holds them."""
+    from trainer.evaluation.legend import legend
     from trainer.training.fit import fit as run
 
     given = {
@@ -104,6 +105,8 @@ def fit(
     config = choose(stage, out, preset_name, cast(FitOptions, chosen), resume=resume)
     summary = run(config, db, out, resume=resume)
     say(f"Stage {stage}: {summary.comparison}.")
+    for line in legend(summary.losses):
+        say(line)
     fields = asdict(summary)
     losses = fields.pop("losses")
     show_one(fields | ({"losses": losses} if form is OutputFormat.json else losses), form)

@@ -16,6 +16,7 @@ from tests.trainer.shop import Shop, draw, toy_shop
 from trainer.cli.app import main
 from trainer.cli.fit_command import choose
 from trainer.config import ModelConfig, preset
+from trainer.evaluation.legend import ABBREVIATIONS
 from trainer.model.query_life import QueryLife
 from trainer.training import checkpoint
 
@@ -49,6 +50,8 @@ def test_three_stages_and_an_evaluation(
     assert answer["stage"] == 1
     assert answer["rows"] == 24
     assert answer["losses"].keys() == {"itc", "itm"}
+    for name in ("itc", "itm"):
+        assert f"\n{name}: {ABBREVIATIONS[name]}" in printed.err
     assert "stage 1" in printed.err
     assert run(monkeypatch, "fit", "--stage", 2, *small, "--without", "qma", "--format", "csv") == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
@@ -166,3 +169,21 @@ def test_resume_takes_the_checkpoints_options_and_refuses_others(tmp_path: Path)
         with pytest.raises(UsageError, match="made with other options"):
             choose(1, tmp_path, name, chosen, resume=True)
     assert choose(1, tmp_path, "tiny", {"seed": 6}) == replace(preset("tiny", 1), seed=6)
+
+
+def test_evaluate_explains_itself_and_names_unreadable_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    db = toy_shop(tmp_path / "shop")
+    words = ("--db", db, "--out", tmp_path / "run")
+    assert run(monkeypatch, "fit", "--stage", 1, "--preset", "tiny", "--epochs", 1, *words) == 0
+    (tmp_path / "shop" / "red-ring-2.jpg").write_bytes(b"no picture")
+    capsys.readouterr()
+    assert run(monkeypatch, "evaluate", *words, "--format", "csv") == 3
+    printed = capsys.readouterr()
+    rows = list(csv.DictReader(io.StringIO(printed.out)))
+    assert {row["queries"] for row in rows} == {"all", "seen words", "held out words"}
+    assert {"BM25", "untrained all-MiniLM-L6-v2", "Q->M"} <= {row["score"] for row in rows}
+    assert "Q->M is the model's score" in printed.err
+    assert f"gauc: {ABBREVIATIONS['gauc']}" in printed.err
+    assert "The pictures of red-ring-2 cannot be read" in printed.err

@@ -76,9 +76,9 @@ def find_pictures(
     remarks = _Remarks(named)
     with ThreadPoolExecutor(HASHING_THREADS) as pool, track("pictures", named) as advance:
         search = _Search(pool, partial(_stat, places=places, fetched=fetched), known_keys)
-        for start in range(0, len(images), ROWS_AT_A_TIME):
-            part = images.slice(start, ROWS_AT_A_TIME).to_pylist()
-            found = search.part(ids.slice(start, ROWS_AT_A_TIME), part, advance)
+        for start, length in _parts(len(images)):
+            part = images.slice(start, length).to_pylist()
+            found = search.part(ids.slice(start, length), part, advance)
             failures.extend(found.failures)
             parts.append(found)
             remarks.count(len(part) - part.count(None), failures)
@@ -119,6 +119,13 @@ class _Search:
         advance(len(images) - images.count(None) - len(unread))
         keys.update(zip(unread, _each(self.pool, _key, unread, advance), strict=True))
         return _results(ids, images, files, keys, unread)
+
+
+def _parts(total: int) -> Iterator[tuple[int, int]]:
+    """Yield start and length of parts of the rows; the first is short, for an early remark."""
+    yield 0, EARLY_PICTURES
+    for start in range(EARLY_PICTURES, total, ROWS_AT_A_TIME):
+        yield start, ROWS_AT_A_TIME
 
 
 def _each(

@@ -98,3 +98,24 @@ def test_mostly_missing_pictures_are_remarked_on(
         assert ingest(store, Sources(images=tmp_path))["failed"] == 1
         assert "WARNING" not in capsys.readouterr().err
         assert store.rows("SELECT item_key FROM failures") == [("3",)]
+
+
+def test_missing_pictures_are_remarked_on_early(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    total = pictures.EARLY_PICTURES + 1
+    table = pa.table(
+        {
+            "product_id": [str(n) for n in range(total)],
+            "title": ["a"] * total,
+            "image": [f"{n}.png" for n in range(total)],
+        }
+    )
+    with Store() as store:
+        counts = ingest(store, Sources(products=table, images=tmp_path))
+    assert counts == {"products": total, "failed": total}
+    remarks = capsys.readouterr().err
+    assert (
+        f"WARNING: {pictures.EARLY_PICTURES:,} of {pictures.EARLY_PICTURES:,} pictures" in remarks
+    )
+    assert f"WARNING: {total:,} of {total:,} pictures" in remarks

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -119,6 +120,28 @@ def test_an_empty_verdict_withdraws_an_earlier_one(store: Store) -> None:
     assert review("1", "", "0") == [("1", 1), ("3", 0)]
     assert review("", "", "0") == [("1", None), ("3", 0)]
     assert review("0") == [("1", 0), ("3", 0)]
+
+
+@pytest.mark.parametrize(
+    ("separator", "encoding"),
+    [(";", "cp1252"), (";", "utf-8-sig"), (",", "cp1252"), ("\t", "utf-16")],
+)
+def test_sheets_that_spreadsheets_saved_are_read(
+    store: Store, tmp_path: Path, separator: str, encoding: str
+) -> None:
+    path = tmp_path / "sheet.csv"
+    lines = [
+        ("query_id", "query", "product_id", "title", "verdict", "note"),
+        ("q", "mug", "1", '"Caf\u00e9; large, 5"" mug\tx"', "y", ""),
+        ("q", "mug", "2", "Cup", "N", "gr\u00fcn"),
+        ("q", "mug", "3", "Pot", "", ""),
+    ]
+    path.write_bytes("\r\n".join(separator.join(line) for line in lines).encode(encoding))
+    assert ingest(store, Sources(reviews=str(path))) == {"reviews": 2, "failed": 0}
+    assert store.rows("SELECT product_id, verdict, note FROM reviews ORDER BY 1") == [
+        ("1", 1, None),
+        ("2", 0, "gr\u00fcn"),
+    ]
 
 
 def test_summaries_count_rows_that_were_kept(store: Store) -> None:

@@ -23,7 +23,7 @@ from trainer.database.catalogue import load_catalogue
 from trainer.database.known_pairs import load_known_pairs
 from trainer.database.reading import open_database
 
-SCHEMA = Path(__file__).resolve().parent.parent / "genfilt" / "schema.sql"
+SCHEMA = Path(__file__).resolve().parent.parent / "genfilt" / "store" / "schema.sql"
 
 
 def build(path: Path, queries: int, products: int, a_query: int) -> None:
@@ -32,9 +32,10 @@ def build(path: Path, queries: int, products: int, a_query: int) -> None:
         db.execute(f"ATTACH '{path}' AS db (STORAGE_VERSION 'v1.4.0')")
         db.execute("USE db")
         db.execute(SCHEMA.read_text("utf-8"))
-        db.execute("INSERT INTO meta VALUES ('schema_version', '1')")
+        db.execute("INSERT INTO meta VALUES ('schema_version', '2')")
         db.execute(
             "INSERT INTO filters BY NAME SELECT 1 AS filter_id, 'paper' AS rule, 0.9 AS sigma, 0.9"
+            " AS image_title_sigma, 0.9"
             " AS floor, '' AS embedder, '' AS llm, '' AS captioner, '' AS template, TIMESTAMP"
             " '2026-01-01' AS created_at, true AS current, 0 AS joined_q, 0 AS joined_f"
         )

@@ -132,6 +132,23 @@ def test_a_kill_inside_leaves_version_1(old: Path) -> None:
     assert tables(old) == before
 
 
+def test_a_kill_right_after_leaves_version_2(old: Path) -> None:
+    """The migration stands in the write-ahead log alone, which the next command replays."""
+    before = tables(old)
+    code = (
+        "import os, signal, sys; from genfilt.store.store import Store\n"
+        "store = Store(sys.argv[1])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(old)], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    with Store(old, read_only=True) as store:
+        assert store.meta("schema_version") == "2"
+    with Store(old) as store:
+        assert store.scalar("SELECT count(*) FROM reviews") == len(before["reviews"])
+    assert tables(old) == before
+
+
 def test_readers_name_the_command_that_migrates_and_change_nothing(old: Path) -> None:
     before = old.read_bytes()
     with pytest.raises(UserError, match=f"version 1 .*genfilt migrate --db {old}"):

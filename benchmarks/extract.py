@@ -17,14 +17,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from genfilt.generators.llm.chat_client import request_body
-from genfilt.generators.llm.reply import FIRST_LIMIT, SCHEMA, build_prompt
+from genfilt.generators.llm.chat_client import ChatServer
+from genfilt.generators.llm.reply import Reply, parse_title_reply
+from genfilt.generators.llm.request_run import Ask
 from genfilt.generators.llm.served import VllmReader
+from genfilt.generators.llm.title_request import FIRST_LIMIT, schema_constraint, title_messages
 from genfilt.generators.llm.vllm_server import VllmServer
-from genfilt.generators.protocols import Attributes
+from genfilt.generators.protocols import Attributes, Failure
 
 GOAL = 0.95
 # The `vllm` command refuses to run under the CPU package's name; this is its `bench serve`.
@@ -35,6 +39,28 @@ parser = FlexibleArgumentParser()
 add_cli_args(parser)
 main(parser.parse_args())
 """
+
+
+class OneTurnReader(VllmReader):
+    """Sends what vLLM's client can send: one user message, bound to the JSON schema."""
+
+    _grammar_urls = frozenset()
+
+    @asynccontextmanager
+    async def _open(self, server: ChatServer) -> AsyncIterator[Ask[str, Attributes | Failure]]:
+        async with server.connect() as chat:
+
+            async def ask(title: str) -> Attributes | Failure:
+                message = {"role": "user", "content": one_message(title)}
+                reply = await chat.ask([message], FIRST_LIMIT, schema_constraint())
+                return parse_title_reply(title, reply, 1) if isinstance(reply, Reply) else reply
+
+            yield ask
+
+
+def one_message(title: str) -> str:
+    """Return the turns of a request as one text."""
+    return "\n".join(str(message["content"]) for message in title_messages(title))
 
 
 def titles_that_work(reader: VllmReader, count: int) -> dict[str, str]:
@@ -64,11 +90,10 @@ def ours(reader: VllmReader, titles: dict[str, str]) -> float:
 
 def theirs(server: VllmServer, url: str, titles: dict[str, str], in_flight: int | None) -> float:
     """Return requests per second through vLLM's benchmark client."""
-    body = request_body(server.model, "", FIRST_LIMIT, SCHEMA)
-    extra = {name: body[name] for name in ("response_format", "temperature")}
+    extra = {**schema_constraint(), "temperature": 0}
     with tempfile.TemporaryDirectory() as folder:
         data, result = Path(folder) / "prompts.jsonl", Path(folder) / "result.json"
-        prompts = [{"prompt": build_prompt(title)} for title in titles.values()]
+        prompts = [{"prompt": one_message(title)} for title in titles.values()]
         data.write_text("".join(json.dumps(prompt) + "\n" for prompt in prompts))
         command = [server.python, "-c", BENCH]
         command += ["--backend", "openai-chat", "--endpoint", "/v1/chat/completions"]
@@ -98,7 +123,7 @@ def main() -> None:
     options.add_argument("--titles", type=int, default=1000)
     options.add_argument("--rounds", type=int, default=3)
     given = options.parse_args()
-    with VllmServer(given.model) as server, VllmReader(server.url) as reader:
+    with VllmServer(given.model) as server, OneTurnReader(server.url) as reader:
         titles = dict(list(titles_that_work(reader, given.titles).items())[: given.titles])
         if len(titles) < given.titles:
             sys.exit(

@@ -3,7 +3,7 @@
     python examples/train_extractor.py --out artifacts/extractor --check
 
 It proves the path from a title through a vLLM server to the attributes, with a model whose right
-answers are known. It is no check of quality, and says nothing about a real model on real titles:
+answers are known. It is no check of quality, and tells nothing about a real model on real titles:
 this one knows the words of the generated catalogue and few others. What it gets right is printed
 apart for titles in words that it was taught and in words that no train title holds.
 """
@@ -20,7 +20,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from title_truth import Example, read_examples
@@ -29,8 +28,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from genfilt.common.errors import UserError
 from genfilt.features.embed import Embedder
-from genfilt.generators.llm.reply import MAX_CHARS, build_prompt
 from genfilt.generators.llm.served import VllmReader
+from genfilt.generators.llm.title_request import MAX_CHARS, compact_json, title_messages
 from genfilt.generators.llm.vllm_server import PYTHON_VARIABLE, installed_build
 from genfilt.generators.protocols import FIELDS, Attributes
 from genfilt.synth import synthesize
@@ -53,16 +52,10 @@ BATCH = 16
 RATE = 2e-3
 
 
-def answer(fields: Mapping[str, str | None]) -> str:
-    """Return the reply that is wanted: JSON without blanks, as constrained decoding writes it."""
-    ordered = {name: fields[name] for name in FIELDS}
-    return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
-
-
 def with_new_words(example: Example, rng: random.Random) -> Example:
     """Return the example with some of its values replaced by words that nobody has read before.
 
-    What they are must then be told from where they stand; and they are copied, whatever they are.
+    Their field then follows from their place alone; and they are copied, whatever they are.
     """
     title, fields = example.title, dict(example.fields)
     for name, value in fields.items():
@@ -102,7 +95,7 @@ def train_tokenizer(examples: Sequence[Example], folder: Path) -> PreTrainedToke
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    texts = (f"{prompt_line(each)}{answer(dict.fromkeys(FIELDS))}" for each in examples)
+    texts = (f"{prompt_line(each)}{compact_json(dict.fromkeys(FIELDS))}" for each in examples)
     tokenizer.train_from_iterator(texts, trainer)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
@@ -114,7 +107,7 @@ def train_tokenizer(examples: Sequence[Example], folder: Path) -> PreTrainedToke
 
 def prompt_line(example: Example) -> str:
     """Return the part of the prompt that the model's template keeps."""
-    return build_prompt(example.title).split("\n")[-1] + "\n"
+    return f"{title_messages(example.title)[-1]['content']}\n"
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -136,8 +129,8 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     with torch.no_grad():
         give_meaning(model.get_input_embeddings().weight, tokenizer)
         for layer in model.model.layers[1:]:
-            # Attention hands on what it looks at, and the tied head then says it: so the model
-            # need not discover copying, which takes longer than all the rest.
+            # Attention passes on the token that it looks at, and the tied head writes it: so the
+            # model need not learn to copy, which takes longer than all the rest.
             torch.nn.init.eye_(layer.self_attn.v_proj.weight)
             torch.nn.init.eye_(layer.self_attn.o_proj.weight).mul_(0.5)
     return model
@@ -168,7 +161,7 @@ def batches(
     for example in examples:
         shown = with_new_words(example, rng)
         prompt = tokenizer.encode(f"<s>{prompt_line(shown)}", add_special_tokens=False)
-        reply = tokenizer.encode(f"{answer(shown.fields)}</s>", add_special_tokens=False)
+        reply = tokenizer.encode(f"{compact_json(shown.fields)}</s>", add_special_tokens=False)
         rows.append((prompt + reply, [-100] * len(prompt) + reply))
     rows.sort(key=lambda row: (len(row[0]), rng.random()))
     groups = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
@@ -215,15 +208,15 @@ def train(examples: Sequence[Example], folder: Path, *, epochs: int, seed: int =
     model.save_pretrained(folder)
 
 
-def accuracy(results: Mapping[str, Any], examples: Mapping[str, Example]) -> dict[str, float]:
+def accuracy(results: Mapping[str, object], examples: Mapping[str, Example]) -> dict[str, float]:
     """Return the share of right values by field, and of all of them; a failure has none right."""
     right = dict.fromkeys(FIELDS, 0)
     for key, example in examples.items():
         found = results[key]
         if isinstance(found, Attributes):
             for name in FIELDS:
-                said, wanted = getattr(found, name) or "", example.fields[name] or ""
-                right[name] += said.lower() == wanted.lower()
+                value, wanted = getattr(found, name) or "", example.fields[name] or ""
+                right[name] += value.lower() == wanted.lower()
     shares = {name: round(count / len(examples), 4) for name, count in right.items()}
     mean = round(sum(shares.values()) / len(FIELDS), 4)
     return {"titles": len(examples), **shares, "all fields": mean}
@@ -255,7 +248,7 @@ def main() -> None:
         "--check", action="store_true", help="serve it and print what it gets right"
     )
     given = options.parse_args()
-    if given.check:  # said before the training, not after it
+    if given.check:  # before the training, not after it
         installed_build(os.environ.get(PYTHON_VARIABLE) or sys.executable)
     given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -18,7 +18,7 @@ from genfilt.store.store import Store
 
 ROWS_PER_WRITE = 1024
 SECONDS_PER_WRITE = 5.0  # a killed run loses no more than this much work
-MIN_WATCHED = 20  # items from which a share of failures says something of the rest
+MIN_WATCHED = 20  # items before a share of failures is taken for that of the whole run
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -1,4 +1,4 @@
-"""What a generator is: something that reads titles or describes pictures, one method each."""
+"""The protocols of generators: readers of titles and captioners of pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIELDS = ("core_word", "material", "brand", "color", "model_parameters")
 
 @dataclass(frozen=True)
 class Attributes:
-    """What a title says of its product; None where it says nothing.
+    """The attributes in a title; None where it has none.
 
     Several materials, colours or parameters stand in one text, separated by a comma and a blank.
     """
@@ -31,7 +31,7 @@ class Attributes:
 
 @dataclass(frozen=True)
 class Caption:
-    """One sentence about a picture."""
+    """A few words about a picture."""
 
     caption: str
     raw: str  # the generator's whole reply
@@ -40,8 +40,8 @@ class Caption:
 class AttributeReader(Protocol):
     """Reads titles into attributes."""
 
-    name: str  # what the tables call it, with model and fitted state
-    prompt_key: str  # key of all that was asked of it
+    name: str  # in the tables, with model and fitted state
+    prompt_key: str  # key of the prompt and the rules
 
     def read(self, titles: Mapping[str, str]) -> Iterator[tuple[str, Attributes | Failure]]:
         """Yield (title key, result) for each title, by key and in any order, each one once."""

@@ -14,6 +14,7 @@ from genfilt.store.keys import text_key
 
 CAPTION_LIMITS = (96, 288)  # tokens of the first and of the second attempt
 
+REPEATED = "repeated text"  # the reason that asking again at temperature 0 cannot remove
 _ABSENT = {"", "-", "null", "none", "n/a", "na", "nil", "unknown", "not specified"}
 _LOOP = re.compile(r"(.{1,12}?)\1{5,}", re.DOTALL)  # a unit six times over
 _LOOP_CHARS = 12
@@ -68,7 +69,7 @@ def parse_title_reply(title: str, reply: Reply, attempts: int) -> Attributes | F
     grounded = {name: grounded_value(title, value) for name, value in read.items()}
     dropped = [name for name in FIELDS if grounded[name] != read[name]]
     if any(_repeats(read[name] or "") for name in dropped) or _same(read):
-        return Failure("repeated text", reply.text)
+        return Failure(REPEATED, reply.text)
     envelope = {"reply": reply.text, "dropped": dropped, "attempts": attempts}
     return Attributes(**grounded, raw=json.dumps(envelope, ensure_ascii=False))
 
@@ -91,7 +92,7 @@ def check_caption(prompt: str, text: str) -> Caption | Failure:
     if _plain(caption) == _plain(prompt):
         return Failure("reply repeats the prompt", text)
     if _repeats(caption):
-        return Failure("repeated text", text)
+        return Failure(REPEATED, text)
     return Caption(caption, raw=text)
 
 

@@ -193,10 +193,9 @@ class RequestRun(Generic[Item, Result]):
             return
         try:
             endpoint.check()
-            now = time.monotonic()
-            silent = now - endpoint.last_answer
+            silent = time.monotonic() - endpoint.last_answer
             others = any(
-                now - other.last_answer < self._policy.others_silence
+                other.last_answer > endpoint.last_answer
                 for other in self._alive
                 if other is not endpoint
             )

@@ -25,7 +25,7 @@ class RetryPolicy:
 
     attempts: int = 10  # for one item, while others are answered
     silence: float = 60.0  # seconds without one answer, after which the last server is given up
-    others_silence: float = 10.0  # the same where another server answers
+    others_silence: float = 10.0  # the same where another server has answered since
     first_pause: float = 0.25  # seconds, doubled at each attempt
     longest_pause: float = 20.0
     garbled_pause: float = 4.0  # at most after a garbled answer: ten of them end before `silence`

@@ -16,6 +16,7 @@ from genfilt.common.photos import open_photo
 from genfilt.generators.llm.chat_client import Chat, ChatServer, Usage
 from genfilt.generators.llm.reply import (
     CAPTION_LIMITS,
+    REPEATED,
     caption_prompt_key,
     parse_caption,
     parse_title_reply,
@@ -211,7 +212,7 @@ async def read_title(chat: Chat, title: str, *, by_grammar: bool) -> Attributes 
         if isinstance(reply, Failure):
             return reply
         result = parse_title_reply(title, reply, attempt)
-        if isinstance(result, Attributes):
+        if isinstance(result, Attributes) or result.reason == REPEATED:
             return result
     return result
 

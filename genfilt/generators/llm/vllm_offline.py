@@ -11,7 +11,7 @@ from typing import Protocol, Self
 
 from genfilt.common.errors import UserError
 from genfilt.generators.llm.chat_client import Usage
-from genfilt.generators.llm.reply import Reply, parse_title_reply
+from genfilt.generators.llm.reply import REPEATED, Reply, parse_title_reply
 from genfilt.generators.llm.title_request import (
     FIRST_LIMIT,
     SECOND_LIMIT,
@@ -108,7 +108,7 @@ class VllmOfflineReader:
         for start in range(0, len(keys), CHUNK):
             chunk = keys[start : start + CHUNK]
             results = self._ask({key: titles[key] for key in chunk}, FIRST_LIMIT, 1)
-            bad = {key: titles[key] for key in chunk if isinstance(results[key], Failure)}
+            bad = {key: titles[key] for key in chunk if _may_improve(results[key])}
             if bad:
                 results |= self._ask(bad, SECOND_LIMIT, 2)
             yield from results.items()
@@ -155,6 +155,11 @@ class VllmOfflineReader:
             len(tokenizer.encode(str(message["content"]))) + TURN_TOKENS for message in messages
         )
         return tokens + limit <= CONTEXT
+
+
+def _may_improve(result: Attributes | Failure) -> bool:
+    """Tell whether a larger limit may give a better reply."""
+    return isinstance(result, Failure) and result.reason != REPEATED
 
 
 def _reply(output: _Output) -> Reply:

@@ -76,8 +76,8 @@ class VllmServer:
     def start(self) -> str:
         """Start the server, wait until it is healthy and return its URL.
 
-        Raises UserError where the model is a path without a model, and, with the server's own
-        last words, where it does not come up.
+        Raises UserError where the model is a path without a model, and, with the end of the
+        server's log, where it does not come up.
         """
         check_folder(self.model)
         build = installed_build(self.python)
@@ -112,12 +112,12 @@ class VllmServer:
         return self._process.pid if self._process is not None else None
 
     def check(self) -> None:
-        """Raise UserError, with the server's own last words, if it has died."""
+        """Raise UserError, with the end of the server's log, if it has died."""
         if self._process is not None and self._process.poll() is not None:
             raise UserError(
-                f"The vLLM server for {self.model} {_end(self._process.returncode)}. Its last "
-                f"words, from {self._log}:\n{self._last_words()}\n"
-                "What was answered is kept; mend the cause and run the same command again."
+                f"The vLLM server for {self.model} {_end(self._process.returncode)}. Its log "
+                f"ends, in {self._log}:\n{self._log_end()}\n"
+                "What was answered is kept; correct the cause and run the same command again."
             )
 
     def stop(self) -> None:
@@ -156,14 +156,14 @@ class VllmServer:
             time.sleep(0.25)
         raise UserError(
             f"The vLLM server for {self.model} was not ready after {self._startup:.0f} s. Its last "
-            f"words, from {self._log}:\n{self._last_words()}"
+            f"words, from {self._log}:\n{self._log_end()}"
         )
 
-    def _last_words(self) -> str:
+    def _log_end(self) -> str:
         text = self._log.read_text(errors="replace") if self._log is not None else ""
         bare = (_PREFIX.sub("", line) for line in text.splitlines())
-        said = [line for line in bare if not _FRAME.match(line)]
-        return "\n".join(said[-_LAST_LINES:]) or "(nothing)"
+        kept = [line for line in bare if not _FRAME.match(line)]
+        return "\n".join(kept[-_LAST_LINES:]) or "(nothing)"
 
 
 def check_folder(model: str) -> None:

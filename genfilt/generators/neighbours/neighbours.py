@@ -42,7 +42,7 @@ from genfilt.vocabulary.tokens import singular
 
 RULES = "neighbours 2"  # changes with the rules, so that pictures are described anew
 SIDE = 160  # pixels of the longer side that is looked at
-SHARED = 20  # titles from which a picture says nothing of any (a logo, "no picture")
+MAX_SHARED_TITLES = 20  # of one picture: with more it is a logo, or stands for a missing one
 METALS = {
     "white": "silver",
     "gray": "silver",
@@ -79,7 +79,9 @@ class Neighbours:
             advance: called with the number of pictures that were done since the last call.
         """
         shown = {
-            key: titles[key] for key in pictures if 0 < len(set(titles.get(key, ()))) <= SHARED
+            key: titles[key]
+            for key in pictures
+            if 0 < len(set(titles.get(key, ()))) <= MAX_SHARED_TITLES
         }
         groups = picture_groups(shown)
         words = _sample(_type_words(shown, lexicon))

@@ -71,7 +71,7 @@ def test_a_dead_server_is_dropped_and_its_titles_are_asked_elsewhere(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def behave(number: int, body: Body) -> Answer:
-        time.sleep(0.01)
+        time.sleep(0.03)
         return attributes(body)
 
     def dies(number: int, body: Body) -> Answer:
@@ -79,7 +79,7 @@ def test_a_dead_server_is_dropped_and_its_titles_are_asked_elsewhere(
             threading.Thread(target=dead.kill).start()
         return behave(number, body)
 
-    policy = RetryPolicy(others_silence=0.2, first_pause=0.005, longest_pause=0.05, attempts=1000)
+    policy = RetryPolicy(others_silence=0.05, first_pause=0.005, longest_pause=0.05, attempts=1000)
     with ChatPeer(dies) as dead, ChatPeer(behave) as alive:
         with VllmReader([dead.url, alive.url], policy=policy) as read:
             check_all_read(list(read.read(TITLES)))

@@ -8,6 +8,7 @@ import io
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
@@ -15,6 +16,7 @@ from genfilt.common.console import say
 from genfilt.common.errors import UsageError, UserError
 
 BLOCK = 1 << 20  # bytes that are decoded at a time
+SHOWN = 80  # bytes of a line in a remark
 START = 1 << 12  # bytes by which a file's kind is told
 # UTF-32's mark begins like UTF-16's, so it is looked for first.
 MARKS = (
@@ -128,8 +130,16 @@ class TextFile:
                 f"{self.path} is not UTF-8: {bad:,} bytes are not, the first in line {line}; "
                 f"mend them, or name the file's encoding with --encoding."
             )
-        say(f"{self.path} is not UTF-8 (line {line}) and is read as cp1252; else give --encoding")
+        say(
+            f"{self.path} is not UTF-8 and is read as cp1252; give --encoding if line {line} "
+            f"looks wrong: {self._shown(line)}"
+        )
         return "cp1252"
+
+    def _shown(self, line: int) -> str:
+        with self._binary() as file:
+            content = next(islice(file, line - 1, line), b"")
+        return content[:SHOWN].decode("cp1252", "replace").strip()
 
     def _decode_all(self, encoding: str) -> None:
         try:

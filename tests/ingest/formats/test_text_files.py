@@ -37,7 +37,7 @@ def test_a_guess_is_remarked_on(tmp_path: Path, capsys: pytest.CaptureFixture[st
     path = tmp_path / "p.csv"
     path.write_bytes(b"a\n" * BLOCK + "Café".encode("cp1252"))
     assert TextFile(path).encoding == "cp1252"
-    assert f"not UTF-8 (line {BLOCK + 1})" in capsys.readouterr().err
+    assert f"--encoding if line {BLOCK + 1} looks wrong: Caf\u00e9" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ REPEATED = "repeated text"  # the reason that asking again at temperature 0 cann
 _ABSENT = {"", "-", "null", "none", "n/a", "na", "nil", "unknown", "not specified"}
 _LOOP = re.compile(r"(.{1,12}?)\1{5,}", re.DOTALL)  # a unit six times over
 _LOOP_CHARS = 12
-_QUOTES = re.compile(r'["\\]')  # no grammar or schema of ours lets a value hold them
+# No grammar or schema of ours lets a value hold quotes; a trademark sign ends a word, and NFKC would
+# turn it into letters.
+_SIGNS = re.compile(r'["\\™®©℠]')
 
 
 @dataclass(frozen=True)
@@ -179,5 +181,5 @@ def _same(fields: Mapping[str, str | None]) -> bool:
 
 
 def _plain(text: str) -> str:
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(_QUOTES.sub(" ", plain).split())
+    plain = unicodedata.normalize("NFKC", _SIGNS.sub(" ", text)).casefold()
+    return " ".join(plain.split())

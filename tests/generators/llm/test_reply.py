@@ -66,6 +66,7 @@ def test_of_several_values_those_in_the_title_stay() -> None:
         ("red coat with wool", "red, wool", True),
         ("1,5 l pan", "1,5 l", True),
         ('43" 4K TV', "43 4K", True),  # a grammar has no quotes
+        ("Mars HeatTech™ Pullover", "HeatTech", True),
         ("coat", "coats", False),
         ("", "coat", False),
     ],

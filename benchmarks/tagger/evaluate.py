@@ -1,10 +1,10 @@
 """The tagger beside the lexicon: left-out departments, Luma, synth's held-out words, speed.
 
-    python benchmarks/tagger/evaluate.py [--luma FOLDER] [--errors] [--weights FILE]
+    python benchmarks/tagger/evaluate.py [--luma FOLDER] [--errors]
 
-Each department of left_out.tsv is a shop of its own: both readers are fitted on its titles, none
-of which they saw before. A core word is right when its last word is, a brand when it is the whole name.
-On Luma a type is right when it is of the facet's family of product words.
+Each department of left_out.tsv is a shop of its own: both readers are fitted on its titles. A core
+word is right when its last word is, a brand when it is the whole name. On Luma a type is right when
+it is of the facet's family of product words.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -103,14 +103,7 @@ def train(titles: Sequence[LabelledTitle], seed: int) -> dict[str, Tensor]:
     model.train()
     started, losses = time.perf_counter(), []
     for step, rows in enumerate(batches(inputs, Random(seed))):
-        arguments = batch([inputs[row] for row in rows])
-        target = torch.full((len(rows), arguments[3].shape[1] - 1), NO_LABEL)
-        for at, row in enumerate(rows):
-            target[at, : len(labels[row])] = torch.tensor(labels[row])
-        scores = model(*arguments)
-        loss = nn.functional.cross_entropy(
-            scores.flatten(0, 1), target.flatten(), ignore_index=NO_LABEL
-        )
+        loss = loss_of(model, [inputs[row] for row in rows], [labels[row] for row in rows])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(trained, 1.0)
@@ -118,8 +111,25 @@ def train(titles: Sequence[LabelledTitle], seed: int) -> dict[str, Tensor]:
         schedule.step()
         losses.append(loss.item())
         if step % 50 == 49:
-            print(f"step {step + 1}/{steps} loss {sum(losses[-50:]) / 50:.4f} "
-                  f"{time.perf_counter() - started:.0f} s", flush=True)  # fmt: skip
+            seconds = time.perf_counter() - started
+            print(f"step {step + 1}/{steps} loss {sum(losses[-50:]) / 50:.4f} {seconds:.0f} s")
+    return shipped(model, updates)
+
+
+def loss_of(
+    model: TokenModel, titles: Sequence[TitleWords], labels: Sequence[Sequence[int]]
+) -> Tensor:
+    """Return the mean cross-entropy of the words' labels."""
+    arguments = batch(titles)
+    target = torch.full((len(titles), arguments[3].shape[1] - 1), NO_LABEL)
+    for row, each in enumerate(labels):
+        target[row, : len(each)] = torch.tensor(each)
+    scores = model(*arguments).flatten(0, 1)
+    return nn.functional.cross_entropy(scores, target.flatten(), ignore_index=NO_LABEL)
+
+
+def shipped(model: TokenModel, updates: Mapping[str, LowRankLinear]) -> dict[str, Tensor]:
+    """Return the trained weights by name in half precision."""
     found = {f"{name}{LORA_A}": each.a for name, each in updates.items()}
     found |= {f"{name}{LORA_B}": each.b for name, each in updates.items()}
     for part in ("case_input", "case_head", "head"):

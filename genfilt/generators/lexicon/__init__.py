@@ -1,1 +1,1 @@
-"""The embedded reader of titles."""
+"""The lexicon: a reader of titles by word lists and rules."""

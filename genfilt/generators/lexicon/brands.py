@@ -1,9 +1,9 @@
-"""Brands learnt from a catalogue: names of one to three words that stand at the ends of titles.
+"""Brands of a catalogue by counts: names of one to three words that stand at the ends of titles.
 
-A name is a brand when titles say so ("vase by Acme"), or when it opens or closes titles of several
-kinds of product. Words with a meaning of their own (colours, materials, product words, ordinary
-and promotional words, words of the English dictionary) need more evidence, and in a catalogue
-that names makers by "by" a name that stands beside a maker's is a line of products, no brand.
+A name is a brand where titles name it as maker ("vase by Acme"), or where it opens or closes titles
+of several kinds of product. Words with a meaning of their own (colours, materials, product words,
+ordinary and promotional words, words of the English dictionary) need more evidence, and in a
+catalogue that names makers by "by" a name beside a maker's is a line of products, no brand.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from genfilt.vocabulary.terms import vocabulary
 from genfilt.vocabulary.tokens import Token, singular
 
-LONGEST = 3  # words of a name
-MAKER_TITLES = 2  # titles that say "by" a name
-NAME_TITLES = 3  # titles at whose ends a name outside the dictionary stands
-NAME_FAMILIES = 2  # families of core words that they span
-WORD_TITLES = 5  # the same for a name of dictionary words
-WORD_FAMILIES = 3
-AT_ENDS = 0.6  # of the titles that hold a name, those at whose ends it stands
-OPENS = 0.9  # of the titles that hold a dictionary word, those that it opens
-TOGETHER = 0.8  # of the titles with one of a name's words, those with the whole name
-BESIDE = 0.3  # of a name's titles, those that hold a maker's name too: it is a line of products
+MAX_NAME_WORDS = 3
+MIN_MAKER_TITLES = 2  # titles with "by" before a name
+MIN_NAME_TITLES = 3  # titles at whose ends a name outside the dictionary stands
+MIN_NAME_FAMILIES = 2  # families of core words that they span
+MIN_ORDINARY_TITLES = 5  # the same for a name of dictionary words
+MIN_ORDINARY_FAMILIES = 3
+MIN_ENDS_SHARE = 0.6  # of the titles with a name, those that begin or end with it
+MIN_OPENING_SHARE = 0.9  # of the titles with a dictionary word, those that begin with it
+MIN_TOGETHER_SHARE = 0.8  # of the titles with one of a name's words, those with the whole name
+MAX_BESIDE_MAKER_SHARE = 0.3  # of a name's titles, those with a maker's too: else it is a line
 
 Name = tuple[str, ...]
 
@@ -39,13 +39,13 @@ class TokenizedTitle:
 
 
 @dataclass
-class Named:
+class NameCounts:
     """What is counted of a run of words."""
 
     titles: int = 0
     ends: int = 0  # titles that it opens or closes
     opens: int = 0
-    made: int = 0  # titles that say "by" it
+    made: int = 0  # titles with "by" before it
     families: set[str] = field(default_factory=set)
     written: Counter[str] = field(default_factory=Counter)
     beside: Counter[Name] = field(default_factory=Counter)  # other names in the same titles
@@ -60,7 +60,7 @@ def learn_brands(titles: Callable[[], Iterable[TokenizedTitle]]) -> dict[str, st
     places: Counter[Name] = Counter()
     for title in titles():
         places.update(_places(title.tokens))
-    counts = {name: Named() for name, count in places.items() if count >= MAKER_TITLES}
+    counts = {name: NameCounts() for name, count in places.items() if count >= MIN_MAKER_TITLES}
     words: Counter[str] = Counter()
     for title in titles():
         words.update({token.lower for token in title.tokens})
@@ -70,7 +70,7 @@ def learn_brands(titles: Callable[[], Iterable[TokenizedTitle]]) -> dict[str, st
         name
         for name, seen in counts.items()
         if _recurs(name, seen, words)
-        and sum(seen.beside[maker] for maker in found) <= BESIDE * seen.titles
+        and sum(seen.beside[maker] for maker in found) <= MAX_BESIDE_MAKER_SHARE * seen.titles
     }
     kept = {name for name in found if not _is_part(name, found, counts)}
     return {
@@ -96,7 +96,7 @@ def is_ordinary(word: str) -> bool:
 
 def _runs(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
     for start in range(len(tokens)):
-        for end in range(start + 1, min(start + LONGEST, len(tokens)) + 1):
+        for end in range(start + 1, min(start + MAX_NAME_WORDS, len(tokens)) + 1):
             if end - start > 1 and tokens[end - 1].breaks:
                 break
             yield start, end
@@ -111,7 +111,7 @@ def _places(tokens: Sequence[Token]) -> set[Name]:
     }
 
 
-def _count(counts: Mapping[Name, Named], title: TokenizedTitle) -> None:
+def _count(counts: Mapping[Name, NameCounts], title: TokenizedTitle) -> None:
     tokens = title.tokens
     seen: dict[Name, bool] = {}  # whether it opens the title
     for start, end in _runs(tokens):
@@ -131,36 +131,36 @@ def _count(counts: Mapping[Name, Named], title: TokenizedTitle) -> None:
         counts[name].beside.update(other for other in seen if not set(other) & set(name))
 
 
-def _is_maker(name: Name, seen: Named, words: Counter[str]) -> bool:
-    if seen.made < MAKER_TITLES or _is_plain(name):
+def _is_maker(name: Name, seen: NameCounts, words: Counter[str]) -> bool:
+    if seen.made < MIN_MAKER_TITLES or _is_plain(name):
         return False
     if len(name) == 1:
-        return not is_ordinary(name[0]) or seen.ends >= AT_ENDS * seen.titles
+        return not is_ordinary(name[0]) or seen.ends >= MIN_ENDS_SHARE * seen.titles
     return _belongs_together(name, seen, words)
 
 
-def _recurs(name: Name, seen: Named, words: Counter[str]) -> bool:
-    if seen.titles < NAME_TITLES or _is_plain(name) or seen.ends < AT_ENDS * seen.titles:
+def _recurs(name: Name, seen: NameCounts, words: Counter[str]) -> bool:
+    if seen.titles < MIN_NAME_TITLES or _is_plain(name) or seen.ends < MIN_ENDS_SHARE * seen.titles:
         return False
-    if len(seen.families) < NAME_FAMILIES or not _belongs_together(name, seen, words):
+    if len(seen.families) < MIN_NAME_FAMILIES or not _belongs_together(name, seen, words):
         return False
     if any(not is_ordinary(word) and not _in_dictionary(word) for word in name):
         return not any(is_ordinary(word) for word in name)
     return (
-        len(seen.families) >= WORD_FAMILIES
-        and seen.titles >= WORD_TITLES
-        and seen.opens >= OPENS * seen.titles
+        len(seen.families) >= MIN_ORDINARY_FAMILIES
+        and seen.titles >= MIN_ORDINARY_TITLES
+        and seen.opens >= MIN_OPENING_SHARE * seen.titles
         and not all(is_ordinary(word) for word in name)
     )
 
 
-def _belongs_together(name: Name, seen: Named, words: Counter[str]) -> bool:
+def _belongs_together(name: Name, seen: NameCounts, words: Counter[str]) -> bool:
     """Tell whether the words of a name seldom stand apart: "black anchor", unlike "black shoe"."""
-    return len(name) == 1 or seen.titles >= TOGETHER * min(words[word] for word in name)
+    return len(name) == 1 or seen.titles >= MIN_TOGETHER_SHARE * min(words[word] for word in name)
 
 
 def _is_plain(name: Name) -> bool:
-    """Tell whether the words say something else than a name."""
+    """Tell whether the words have another meaning than a name."""
     table = vocabulary()
     if name[0].isdigit() or name[0] in ("by", "from", "the") or name[-1] in ("by", "the"):
         return True
@@ -182,14 +182,14 @@ def _in_dictionary(word: str) -> bool:
     return known
 
 
-def _is_part(name: Name, found: set[Name], counts: Mapping[Name, Named]) -> bool:
+def _is_part(name: Name, found: set[Name], counts: Mapping[Name, NameCounts]) -> bool:
     """Tell whether a name mostly stands inside a longer one, or only lengthens a shorter one."""
     for other in found:
         if len(other) == len(name):
             continue
         short, long = sorted((name, other), key=len)
         if any(long[at : at + len(short)] == short for at in range(len(long) - len(short) + 1)):
-            whole = counts[long].titles >= TOGETHER * counts[short].titles
+            whole = counts[long].titles >= MIN_TOGETHER_SHARE * counts[short].titles
             if (name == short) == whole:
                 return True
     return False

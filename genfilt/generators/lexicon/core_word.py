@@ -1,4 +1,4 @@
-"""The core word of a title: its head noun, looked for in the vocabulary.
+"""The core word of a title: its head noun, as far as the vocabulary has it.
 
 English compounds end in their head ("coffee table book"), and what a thing is for, or comes with,
 follows a preposition ("case for phone"). A long run of product words without any is a stuffed
@@ -15,8 +15,8 @@ from itertools import pairwise
 from genfilt.vocabulary.terms import Term, core_term, core_word_family, vocabulary
 from genfilt.vocabulary.tokens import Match, Token, words
 
-STUFFED_WORDS = 7
-STUFFED_TERMS = 3
+MIN_STUFFED_WORDS = 7
+MIN_STUFFED_TERMS = 3
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def find_core_word(tokens: Sequence[Token], taken: set[int], heads: frozenset[st
 
 
 def head_tokens(tokens: Sequence[Token]) -> Sequence[Token]:
-    """Return the words before the first preposition or punctuation: they end in the head noun."""
+    """Return the words before the first preposition or punctuation; the last is the head noun."""
     for start, end in _segments(tokens, _in_phrases(tokens)):
         return tokens[start:end]
     return ()
@@ -93,7 +93,7 @@ def _is_weak(term: Term) -> bool:
 
 def _chosen(matches: list[Match[Term]], length: int) -> Match[Term]:
     families = [core_word_family(match.entry.canonical) for match in matches]
-    if length < STUFFED_WORDS or len(matches) < STUFFED_TERMS or len(set(families)) < 2:
+    if length < MIN_STUFFED_WORDS or len(matches) < MIN_STUFFED_TERMS or len(set(families)) < 2:
         return matches[-1]
     counts = Counter(families)
     most = max(counts.values())
@@ -115,7 +115,7 @@ def _in_phrases(tokens: Sequence[Token]) -> set[int]:
 
 
 def _segments(tokens: Sequence[Token], blocked: set[int]) -> list[tuple[int, int]]:
-    """Cut at prepositions and punctuation; "set of" is cut off before what it counts."""
+    """Cut at prepositions and punctuation; "set of" is removed before the noun that it counts."""
     cuts = {0, len(tokens)}
     dropped = set()
     for match in vocabulary().lists["breakers"].find(tokens, blocked):

@@ -1,4 +1,4 @@
-"""The embedded reader of titles: vocabularies, the head noun and what the catalogue itself tells.
+"""Reader of titles by word lists, head nouns, and brands and product words of the catalogue.
 
 It is a set of heuristics for English titles, not a language model: it knows the words of its data
 files, takes the last product word before "for" or "with" as core word, and learns brands and
@@ -22,9 +22,9 @@ from genfilt.vocabulary.terms import Term, core_word_family, vocabulary
 from genfilt.vocabulary.tokens import Match, Phrases, Token, clean, tokenize
 
 RULES = "lexicon 1"  # changes with the rules below, so that titles are read anew
-LEARNT = 200_000  # titles that are learnt from at most
-HEAD_TITLES = 3  # titles that an unknown word must end to be learnt as a core word
-HEAD_OPENINGS = 3  # and in how many companies
+MAX_FIT_TITLES = 200_000  # titles of a fit; bounds its memory and time
+MIN_HEAD_TITLES = 3  # titles that an unknown word must end to be learnt as a core word
+MIN_HEAD_OPENINGS = 3  # different first words that these titles have
 JEWELRY = frozenset({"earrings", "necklace", "bracelet", "ring", "brooch", "jewelry"})
 
 
@@ -49,7 +49,7 @@ class Lexicon:
     def fit(cls, titles: Sequence[str]) -> Lexicon:
         """Learn brands and unknown core words from distinct titles, in any order."""
         blank = cls({}, ())
-        chosen = sorted(set(titles), key=text_key)[:LEARNT]  # in an order without meaning
+        chosen = sorted(set(titles), key=text_key)[:MAX_FIT_TITLES]  # in an order without meaning
         words = {title: blank.attributes(title).core_word for title in chosen}
 
         def parsed() -> Iterator[TokenizedTitle]:
@@ -114,7 +114,7 @@ class Lexicon:
 
 
 def _learn_heads(titles: Iterable[str], brands: Mapping[str, str]) -> list[str]:
-    """Return dictionary words that end titles without a known core word, in several companies."""
+    """Return dictionary words that end the head of titles without a known core word."""
     from simplemma import is_known
 
     names = {word for brand in brands for word in brand.split()}
@@ -126,8 +126,8 @@ def _learn_heads(titles: Iterable[str], brands: Mapping[str, str]) -> list[str]:
     return [
         word
         for word, openings in ends.items()
-        if openings.total() >= HEAD_TITLES
-        and len(openings) >= HEAD_OPENINGS
+        if openings.total() >= MIN_HEAD_TITLES
+        and len(openings) >= MIN_HEAD_OPENINGS
         and is_known(word, lang="en")
         and vocabulary().lists["promotion_words"].get((word,)) is None
     ]

@@ -94,8 +94,9 @@ def test_sql_reaches_nothing_but_the_tables(tmp_path: Path, db: Path, query: str
     ingested(tmp_path, db)
     refused = genfilt("sql", query, "--db", str(db))
     assert refused.returncode == 1
-    assert refused.stderr.startswith("genfilt: The query failed")
-    assert "Traceback" not in refused.stderr
+    assert refused.stdout == ""
+    assert "genfilt sql only reads genfilt's own tables" in refused.stderr
+    assert refused.stderr.count("\n") == 1
 
 
 def test_a_users_fault_is_one_sentence_and_an_exit_code(tmp_path: Path, db: Path) -> None:
@@ -105,6 +106,7 @@ def test_a_users_fault_is_one_sentence_and_an_exit_code(tmp_path: Path, db: Path
     wrong = genfilt("filter", "--sigma", "2", "--db", str(db))
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert genfilt("no-such-command").returncode == 2
+    ingested(tmp_path, db)
     nothing = genfilt("filter", "--db", str(db))
     assert "run genfilt extract" in nothing.stderr
     assert nothing.returncode == 1

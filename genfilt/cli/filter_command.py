@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genfilt.cli.options import DEFAULT_DB, Db, Form, Split, check_exists, recorded
-from genfilt.cli.review_command import DEFAULT_SHEET, write_sample
+from genfilt.cli.review_sample import DEFAULT_SHEET, write_sample
 from genfilt.common import command
 from genfilt.common.console import say
 from genfilt.common.errors import UsageError

@@ -1,35 +1,91 @@
-"""The review sheet that audit --sample writes."""
+"""The command review: corrections in the browser."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from genfilt.cli.options import Split, check_exists, check_output
+import typer
+
+from genfilt.cli.options import DEFAULT_DB, Db, check_exists, check_output
+from genfilt.common import command
 from genfilt.common.console import say
-from genfilt.store.store import Store
+from genfilt.common.errors import UsageError
 
-DEFAULT_SHEET = Path("artifacts/review.csv")
+if TYPE_CHECKING:
+    from genfilt.review.session import ReviewSession
+
+REVIEW_EXAMPLES = (
+    "genfilt review",
+    "genfilt review --sample 100 --around 0.9 --reviewer ann",
+    'genfilt review --query shoes --link "https://shop.example/p/{product_id}"',
+    "genfilt review --out review.html",
+)
 
 
-def write_sample(db: Path, size: int, split: Split, out: Path, *, overwrite: bool) -> None:
-    """Draw corrections of a split and write them as a sheet with a page of pictures beside it.
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    command.register(app, review, *REVIEW_EXAMPLES)
 
-    Raises:
-        UsageError: `out` is the database or not a CSV file, or files that people made would be
-            replaced without `overwrite`.
-        UserError: there is nothing to review, or a file cannot be written.
-    """
-    from genfilt.inspect.review import draw_sample
-    from genfilt.inspect.review_sheet import check_sheet, page_of, write_sheet
+
+def review(
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, help="Draw so many corrections; else an unfinished draw goes on."),
+    ] = None,
+    query: Annotated[str | None, typer.Option(help="Only of this query, by id or words.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only with these words as reason.")] = None,
+    category: Annotated[str | None, typer.Option(help="Only products of this category.")] = None,
+    around: Annotated[float | None, typer.Option(help="Only scores within 0.05 of this.")] = None,
+    new: Annotated[bool, typer.Option("--new", help="Only pairs never drawn before.")] = False,
+    disagreed: Annotated[
+        bool, typer.Option("--disagreed", help="Only pairs on which reviewers disagree.")
+    ] = False,
+    reviewer: Annotated[str, typer.Option(help="Your name, stored with your answers.")] = "",
+    link: Annotated[
+        str | None, typer.Option(help="A product's page, https://shop/p/{product_id}.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 finds a free one.")] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
+    ] = True,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the page as one file that works offline.")
+    ] = None,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Review corrections in the browser; each answer is stored at once and overrules the filter."""
+    from genfilt.review.selection import Selection
+    from genfilt.review.session import ReviewSession
+
+    check_exists(db)
+    selection = Selection(query, reason, category, around, new, disagreed)
+    if out is None:
+        _serve(ReviewSession(db, sample, selection, link), port, reviewer, browser=browser)
+        return
+    from genfilt.review.offline import write_offline_page
 
     check_output(out, db)
-    check_output(page_of(out), db)
-    check_sheet(out, overwrite=overwrite)
-    check_exists(db)
-    with Store(db) as store:
-        rows = draw_sample(store, size, split=split.value)
-    page = write_sheet(rows, out)
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--out must end in .html, since the page is one file, got {out}.")
+    count = write_offline_page(ReviewSession(db, sample, selection, link), out, reviewer)
     say(
-        f"{len(rows):,} corrections to review in {out}, with pictures in {page}. Fill in verdict "
-        f"(1 or 0) and run: genfilt ingest --reviews {out}"
+        f"{count:,} corrections in {out}; it works without a network and saves review.csv for: "
+        "genfilt ingest --reviews review.csv"
     )
+
+
+def _serve(session: ReviewSession, port: int, reviewer: str, *, browser: bool) -> None:
+    """Serve the page until Ctrl-C."""
+    import webbrowser
+
+    from genfilt.review.server import ReviewServer, free_port
+
+    server = ReviewServer(session, free_port(port), reviewer)
+    say(f"Review the {session.title} at {server.address}\nCtrl-C ends; every answer is kept.")
+    if browser:
+        webbrowser.open(server.address)
+    with suppress(KeyboardInterrupt):  # the way to end it
+        server.serve()
+    say("Ended; every answer is in the table reviews.")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from genfilt.common.errors import UserError
+from genfilt.common.errors import LockedError, UserError
 from genfilt.common.interrupts import watch
 
 STORAGE_VERSION = "v1.4.0"  # older DuckDB shells read the file
@@ -62,7 +62,8 @@ def open_file(path: str, *, read_only: bool, create: bool = False) -> duckdb.Duc
         connection.execute(SEARCH_PATH)
     except (duckdb.Error, UnicodeError) as error:
         connection.close()
-        raise UserError(why_not_opened(path, error)) from error
+        kind = LockedError if _is_locked(error) else UserError
+        raise kind(why_not_opened(path, error)) from error
     return connection
 
 
@@ -166,7 +167,7 @@ def _make_folder(folder: Path) -> None:
 def why_not_opened(path: str, error: Exception) -> str:
     """Return one sentence that says why DuckDB did not open a file."""
     text = str(error)
-    if "Could not set lock" in text or "Conflicting lock" in text:
+    if _is_locked(error):
         return (
             f"{path} is locked by another process; wait until it ends, "
             "or name another file with --db."
@@ -182,3 +183,7 @@ def why_not_opened(path: str, error: Exception) -> str:
             "restore a copy, or name another with --db."
         )
     return f"{path} cannot be opened as a database ({text.splitlines()[0]})."
+
+
+def _is_locked(error: Exception) -> bool:
+    return any(words in str(error) for words in ("Could not set lock", "Conflicting lock"))

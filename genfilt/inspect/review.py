@@ -7,6 +7,7 @@ corrections. Its interval is Wilson's at Kish's effective sample size.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -55,8 +56,20 @@ ORDER BY hash(query_id, product_id, $seed)
 """
 
 
-def draw_sample(store: Store, size: int, *, split: str = "train") -> list[dict[str, object]]:
+def draw_sample(
+    store: Store,
+    size: int,
+    *,
+    split: str = "train",
+    narrow: Callable[[Store], None] | None = None,
+) -> list[dict[str, object]]:
     """Draw corrections for review, note their probabilities and return the sheet's rows.
+
+    Args:
+        store: the tables.
+        size: pairs to draw.
+        split: of the products.
+        narrow: removes pairs that must not be drawn from the temporary table `reviewable`.
 
     Raises:
         UserError: the split has no correction that is not judged yet.
@@ -64,6 +77,8 @@ def draw_sample(store: Store, size: int, *, split: str = "train") -> list[dict[s
     seed = int(store.scalar("SELECT coalesce(max(draw), 0) + 1 FROM samples"))
     with store.transaction():
         store.connection.execute(POPULATION, {"split": split})
+        if narrow is not None:
+            narrow(store)
         store.connection.execute(STRATIFY)
         totals = dict(store.rows("SELECT stratum, count(*) FROM strata GROUP BY ALL ORDER BY ALL"))
         if not totals:

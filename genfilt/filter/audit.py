@@ -40,6 +40,7 @@ class Audit:
         target_precision: of the best sigmas.
         base_rate: estimated share of relevant pairs, under a rule that estimates it.
         reliability: predicted against observed relevance, under a rule that predicts it.
+        forecast: expected false negatives in training batches, under a rule that estimates them.
     """
 
     rule: str
@@ -51,6 +52,7 @@ class Audit:
     target_precision: float
     base_rate: float | None = None
     reliability: Mapping[str, object] | None = None
+    forecast: Mapping[str, object] | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return the keys of `genfilt audit --format json`."""
@@ -68,7 +70,24 @@ class Audit:
             found["base_rate"] = self.base_rate
         if self.reliability is not None:
             found["reliability"] = dict(self.reliability)
+        if self.forecast is not None:
+            found["forecast"] = dict(self.forecast)
         return found
+
+
+def forecast_lines(audit: Audit) -> list[str]:
+    """Return the forecast in words, a line each; none under a rule without one."""
+    if audit.forecast is None:
+        return []
+    found = audit.forecast
+    lines = [f"known share: {found['known_share']:.2f} of the estimated relevant train pairs"]
+    batches = found["batches"]
+    assert isinstance(batches, list)
+    return lines + [
+        f"batch of {batch['rows']} train clicks: {batch['false_negatives_before']:.2f} false "
+        f"negatives a row, {batch['false_negatives_after']:.2f} after the corrections"
+        for batch in batches
+    ]
 
 
 class PairScorer(Protocol):

@@ -215,10 +215,14 @@ def audit_filter(
     record = stored_record(store)
     if record is not None and split == "train":
         from genfilt.filter.calibrated.fit_record import audit_of
-        from genfilt.filter.calibrated.rule import check_no_base_rate
+        from genfilt.filter.calibrated.rule import change_since, check_no_base_rate
 
         check_no_base_rate(base_rate)
-        return audit_of(record, target_precision)
+        change = change_since(store, record)
+        if change is not None:
+            say(f"{change} changed since the fit; run genfilt filter again to use it")
+        sigma = float(store.scalar("SELECT sigma FROM filters WHERE current"))
+        return audit_of(record, target_precision, sigma)
     return current_rule(store, embedder).audit(split, target_precision, base_rate)
 
 

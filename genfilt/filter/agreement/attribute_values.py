@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +21,15 @@ from genfilt.vocabulary.terms import (
 from genfilt.vocabulary.tokens import Match, Phrases, clean, singular, tokenize, words
 
 Family = Literal[
-    "type", "color", "material", "brand", "parameters", "audience", "qualifier", "words"
+    "type",
+    "color",
+    "material",
+    "brand",
+    "parameters",
+    "audience",
+    "qualifier",
+    "words",
+    "query words",
 ]
 FAMILIES: tuple[Family, ...] = (
     "type",
@@ -31,6 +40,7 @@ FAMILIES: tuple[Family, ...] = (
     "audience",
     "qualifier",
     "words",
+    "query words",
 )
 FUNCTION_WORDS = frozenset(("a", "an", "the", "and", "or", "of"))
 RequestedValue = tuple[Family, str]
@@ -70,6 +80,12 @@ def values_of_query(query: str, attributes: Attributes | None) -> tuple[Requeste
     return tuple(requested)
 
 
+def query_words(query: str) -> tuple[RequestedValue, ...]:
+    """Return every word of a query by lemma as family "query words", also those of attributes."""
+    lemmas = dict.fromkeys(singular(word) for word in words(query))
+    return tuple(("query words", lemma) for lemma in lemmas if not _is_filler(lemma))
+
+
 def values_of_product(title: str, attributes: Attributes | None, caption: str) -> Product:
     """Return the values of a product's title with its attributes and of its caption ("": none)."""
     title_values = [
@@ -107,12 +123,10 @@ def canonical(family: Family, value: str) -> str:
 def audiences() -> Phrases[str]:
     """Return the words that name an audience, each with its canonical audience."""
     found: Phrases[str] = Phrases()
-    text = (files("genfilt.vocabulary") / "data" / "audience.txt").read_text("utf-8")
-    for line in text.splitlines():
-        if line and not line.startswith("#"):
-            audience, _, synonyms = line.partition(":")
-            for word in (audience, *synonyms.split(",")):
-                found.add(word, audience)
+    text = (files("genfilt.vocabulary") / "data" / "audience.toml").read_text("utf-8")
+    for audience, synonyms in tomllib.loads(text).items():
+        for word in (audience, *synonyms):
+            found.add(word, audience)
     return found
 
 

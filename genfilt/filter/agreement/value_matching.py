@@ -36,7 +36,8 @@ CONFIRM, SILENT, CONTRADICT = 1, 0, -1
 MIN_SYNONYM_COSINE = 0.85
 NAMES = {"color": "colour", "parameters": "parameter", "qualifier": "word", "words": "word"}
 # Families that the words of a text confirm too.
-BY_WORD = ("words", "qualifier", "brand", "parameters")
+FAMILIES_SILENCED_BY_WORD = ("type",)
+BY_WORD = ("words", "qualifier", "brand", "parameters", "query words")
 
 Similarity = Callable[[Sequence[str], Sequence[str]], npt.NDArray[np.float32]]
 
@@ -114,6 +115,8 @@ class ValueMatcher:
             return CONFIRM, shown[found.index(CONFIRM)]
         if family in BY_WORD and text.lemmas.issuperset(value.split()):
             return CONFIRM, value
+        if family in FAMILIES_SILENCED_BY_WORD and text.lemmas.issuperset(value.split()):
+            return SILENT, None
         if CONTRADICT in found and SILENT not in found:
             return CONTRADICT, shown[0]
         return SILENT, None
@@ -133,6 +136,8 @@ def explain(
     vetoed = False
     reasons: dict[str, None] = {}
     for each in requested:
+        if each[0] == "query words":  # their attributes and words are named already
+            continue
         found = {source: matcher.agreement(each, product[source]) for source in SOURCES}
         confirmed = any(agreement == CONFIRM for agreement, _ in found.values())
         named = False

@@ -16,6 +16,7 @@ from genfilt.filter.audit import TITLE_ALONE
 from genfilt.filter.calibrated.calibration_data import CalibrationData
 from genfilt.filter.calibrated.click_counts import click_log_odds
 from genfilt.filter.calibrated.model import Calibration, probability, score_threshold
+from genfilt.filter.calibrated.query_offsets import fold_columns
 from genfilt.filter.calibrated.scoring import ValueScores
 from genfilt.filter.joining import candidate_table
 from genfilt.join.threshold_join import threshold_join
@@ -38,20 +39,25 @@ class Scorer:
         calibration: the fitted rule.
         data: the database's arrays; without pictures for a calibration of titles alone.
         unseen: (Q,) share of each query's relevant pairs with neither click nor label.
+        offsets: (Q, FOLDS) of the score of each query for titles of each fold.
         rows: (N,) the products, ascending.
     """
 
     calibration: Calibration
     data: CalibrationData
     unseen: Floats
+    offsets: Floats
     rows: Rows
     _reasons: dict[tuple[tuple[RequestedValue, ...], int], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         data = self.data
         self._values = ValueScores(self.calibration, data.products, data.values)
-        self.left = self._values.left(data.queries)
-        self.right = self._values.right()
+        # Before the values' coordinates, which `overshoot` takes to be the last ones.
+        left, right = self._values.left(data.queries), self._values.right()
+        folds = fold_columns(data.products.fold)
+        self.left = np.hstack([self.offsets, left]).astype(np.float32)
+        self.right = np.hstack([folds, right]).astype(np.float32)
         self._logged = np.sort(self._number(data.log.q, data.log.f))
         self._train = np.zeros(len(data.product_values), dtype=bool)
         self._train[data.train] = True

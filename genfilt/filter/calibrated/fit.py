@@ -19,6 +19,7 @@ from genfilt.filter.calibrated.coverage import (
 )
 from genfilt.filter.calibrated.design import MIN_RELEVANT_PAIRS, Design, Training
 from genfilt.filter.calibrated.model import Calibration
+from genfilt.filter.calibrated.query_offsets import choose_offsets, fit_offsets
 from genfilt.filter.calibrated.title_models import FOLDS, fit_title_models
 
 COVERAGE_PASSES = 3  # over weights, coverage and misclick rate: the third changes little
@@ -39,6 +40,7 @@ class Fit:
         relevant: (K,) estimated probability of relevance of each pair given all evidence.
         vetoed: (K,) pairs that a contradiction rules out.
         unseen: (Q,) share of each query's relevant pairs with neither click nor label.
+        offsets: (Q, FOLDS) offset of each query for titles of each fold.
     """
 
     calibration: Calibration
@@ -47,6 +49,7 @@ class Fit:
     relevant: Floats
     vetoed: Bools
     unseen: Floats
+    offsets: Floats
 
 
 def fit_calibration(training: Training, *, attributes: bool = True) -> Fit:
@@ -79,7 +82,15 @@ def _fit(training: Training, attributes: bool) -> Fit:
     design, pairs = Design.of(training, models, attributes).thinned(training.pairs)
     training = replace(training, pairs=pairs)
     evidence, coverage, weights, relevant = _fit_coverage_and_weights(design, training)
+    fold = products.fold[pairs.f]
+    queries = len(training.queries.vectors)
     score = _cross_fitted_scores(design, training, evidence, weights)
+    crossed, strength = choose_offsets(score, pairs, fold, evidence, queries)
+    score = score + crossed[pairs.q, fold]
+    offsets = np.zeros_like(crossed)
+    if strength is not None:
+        linear = design.rows @ weights[:-1] + weights[-1]
+        offsets = fit_offsets(linear, pairs, fold, evidence, queries, strength)
     scores, levels, relevant = _fit_isotonic(score, pairs.weight, evidence, relevant)
     calibration = Calibration(
         made_for=training.made_for,
@@ -92,7 +103,7 @@ def _fit(training: Training, attributes: bool) -> Fit:
         method=coverage.method,
     )
     unseen = np.clip(1 - coverage.known, 1e-3, 1.0)
-    return Fit(calibration, pairs, score, relevant, design.vetoed, unseen)
+    return Fit(calibration, pairs, score, relevant, design.vetoed, unseen, offsets)
 
 
 def _fit_coverage_and_weights(

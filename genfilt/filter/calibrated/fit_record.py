@@ -10,7 +10,9 @@ import numpy as np
 
 from genfilt.common.arrays import Floats, Rows
 from genfilt.filter.audit import Audit, check_target
+from genfilt.filter.calibrated.coverage import Pairs
 from genfilt.filter.calibrated.fit import Fit
+from genfilt.filter.calibrated.forecast import Forecast, forecast_of
 from genfilt.filter.calibrated.model import Calibration
 from genfilt.filter.calibrated.reliability import (
     MIN_CANDIDATE_PROBABILITY,
@@ -20,6 +22,7 @@ from genfilt.filter.calibrated.reliability import (
     reliability,
     train_population,
 )
+from genfilt.filter.calibrated.title_models import FOLDS
 from genfilt.filter.precision_curve import Curve, best_sigma
 
 CALIBRATED = "calibrated"
@@ -36,11 +39,14 @@ class FitRecord:
     reliability: str
 
 
-def record_of(fits: Sequence[PartFit], query_numbers: Rows, categories: Sequence[str]) -> FitRecord:
+def record_of(
+    fits: Sequence[PartFit], log: Pairs, query_numbers: Rows, categories: Sequence[str]
+) -> FitRecord:
     """Return the record of the fits.
 
     Args:
         fits: with the rows of the products that each scores.
+        log: all pairs with train clicks or labels.
         query_numbers: (Q,) q of each row of the queries.
         categories: of each product, "" for none.
     """
@@ -58,6 +64,7 @@ def record_of(fits: Sequence[PartFit], query_numbers: Rows, categories: Sequence
             f"unknown ones"
         ),
         "base_rate": rate,
+        "forecast": asdict(forecast_of(fits, log)),
         "curve": asdict(estimated_curve(population)),
         "categories": {
             name: asdict(curve) for name, curve in curves_by_group(population, names).items()
@@ -72,7 +79,8 @@ def record_of(fits: Sequence[PartFit], query_numbers: Rows, categories: Sequence
         "parts": [
             {
                 "calibration": fit.calibration.as_dict(),
-                "unseen": [round(value, 6) for value in fit.unseen.tolist()],
+                "unseen": np.round(fit.unseen, 6).tolist(),
+                "offsets": np.round(fit.offsets, 4).tolist(),
             }
             for fit, _ in fits
         ],
@@ -82,8 +90,11 @@ def record_of(fits: Sequence[PartFit], query_numbers: Rows, categories: Sequence
     )
 
 
-def audit_of(record: FitRecord, target_precision: float) -> Audit:
-    """Return the audit of a record, with the best sigmas for a target precision."""
+def audit_of(record: FitRecord, target_precision: float, sigma: float | None = None) -> Audit:
+    """Return the audit of a record, with the best sigmas for a target precision.
+
+    The forecast is that of the corrections at `sigma`, left out without one.
+    """
     check_target(target_precision)
     found = json.loads(record.audit)
     curve = Curve(**found["curve"])
@@ -100,19 +111,39 @@ def audit_of(record: FitRecord, target_precision: float) -> Audit:
         target_precision=target_precision,
         base_rate=found["base_rate"],
         reliability=json.loads(record.reliability),
+        forecast=None if sigma is None else Forecast(**found["forecast"]).as_dict(sigma),
     )
 
 
-def calibrations_of(record: FitRecord, query_numbers: Rows) -> list[tuple[Calibration, Floats]]:
-    """Return each calibration and (Q,) the unseen share of each query by its number.
+@dataclass(frozen=True)
+class StoredPart:
+    """What is stored of the fit of one part of the products, by row of the queries.
 
-    Queries that the fit has not met get 1: none of their relevant pairs is known.
+    Queries that the fit has not met have an unseen share of 1 and offsets of 0.
     """
+
+    calibration: Calibration
+    unseen: Floats  # (Q,)
+    offsets: Floats  # (Q, FOLDS)
+
+
+def made_for(record: FitRecord) -> dict[str, str]:
+    """Return the embedder, generators, template and data hash of a stored fit."""
+    found: dict[str, str] = json.loads(record.fit)["parts"][0]["calibration"]["made_for"]
+    return found
+
+
+def stored_parts(record: FitRecord, query_numbers: Rows) -> list[StoredPart]:
+    """Return the stored fit of each part of the products, for these q."""
     state = json.loads(record.fit)
+    place = {number: at for at, number in enumerate(state["queries"])}
+    rows = np.array([place.get(number, -1) for number in query_numbers.tolist()], dtype=np.int64)
+    met = rows >= 0
     found = []
     for part in state["parts"]:
-        unseen = dict(zip(state["queries"], part["unseen"], strict=True))
-        shares = [unseen.get(number, 1.0) for number in query_numbers.tolist()]
-        calibration = Calibration.from_dict(part["calibration"])
-        found.append((calibration, np.array(shares, dtype=np.float64)))
+        unseen, offsets = np.ones(len(rows)), np.zeros((len(rows), FOLDS))
+        if met.any():
+            unseen[met] = np.array(part["unseen"])[rows[met]]
+            offsets[met] = np.array(part["offsets"])[rows[met]]
+        found.append(StoredPart(Calibration.from_dict(part["calibration"]), unseen, offsets))
     return found

@@ -115,11 +115,6 @@ class Calibration:
                 "genfilt filter --rule calibrated."
             ) from error
 
-    def difference(self, made_for: Mapping[str, str]) -> str | None:
-        """Return the name of what differs from the embedder, generators and data of the fit."""
-        differing = (name for name, value in made_for.items() if self.made_for.get(name) != value)
-        return next(differing, None)
-
 
 def probability(calibration: Calibration, scores: Floats) -> Floats:
     """Return the estimated probability of relevance for linear scores of any shape."""

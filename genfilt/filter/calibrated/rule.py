@@ -15,14 +15,16 @@ from genfilt.features.embed import Embedder
 from genfilt.filter.audit import Audit, audit_judged_pairs
 from genfilt.filter.calibrated.calibration_data import CalibrationData, load_calibration_data
 from genfilt.filter.calibrated.candidates import Scorer
+from genfilt.filter.calibrated.database_input import fitted_for, read_train_log
 from genfilt.filter.calibrated.design import Training
 from genfilt.filter.calibrated.fit import Fit, fit_calibration
 from genfilt.filter.calibrated.fit_record import (
     CALIBRATED,
     FitRecord,
     audit_of,
-    calibrations_of,
+    made_for,
     record_of,
+    stored_parts,
 )
 from genfilt.filter.calibrated.sampling import sample_pairs
 from genfilt.filter.joining import Watermark, title_candidates
@@ -101,6 +103,17 @@ class CalibratedRule:
         return audit_of(self.record, target_precision)
 
 
+def change_since(store: Store, record: FitRecord) -> str | None:
+    """Return what changed since the stored fit, in words; None where it is up to date."""
+    fitted = made_for(record)
+    now = fitted_for(store, fitted["embedder"], read_train_log(store))
+    changed = [name for name, value in now.items() if fitted.get(name) != value]
+    if not changed:
+        return None
+    names = {"data": "train clicks, labels, reviews or products", "template": "feature texts"}
+    return " and ".join(names.get(name, name) for name in changed)
+
+
 def check_no_base_rate(base_rate: float | None) -> None:
     """Raise a UsageError where a base rate is given for the stored audit of a fit."""
     if base_rate is not None:
@@ -143,9 +156,9 @@ def fit_calibrated(
     category = dict(store.rows(CATEGORIES))
     names = [str(category.get(f, "")) for f in corpus.features.f.tolist()]
     measured = [(fit, rows) for fit, (_, rows) in zip(fits, parts, strict=True)]
-    record = record_of(measured, corpus.queries.numbers, names)
+    record = record_of(measured, data.log, corpus.queries.numbers, names)
     scorers = [
-        Scorer(fit.calibration, part, fit.unseen, rows)
+        Scorer(fit.calibration, part, fit.unseen, fit.offsets, rows)
         for fit, (part, rows) in zip(fits, parts, strict=True)
     ]
     return CalibratedRule(store, scorers, record)
@@ -157,12 +170,12 @@ def load_calibrated(
     """Return the rule of the stored fit."""
     data = load_calibration_data(store, corpus, embedder)
     parts = _parts(data)
-    stored = calibrations_of(record, corpus.queries.numbers)
+    stored = stored_parts(record, corpus.queries.numbers)
     if len(parts) != len(stored):
         raise UserError("Products with and without pictures changed; run genfilt filter again.")
     scorers = [
-        Scorer(calibration, part, unseen, rows)
-        for (calibration, unseen), (part, rows) in zip(stored, parts, strict=True)
+        Scorer(each.calibration, part, each.unseen, each.offsets, rows)
+        for each, (part, rows) in zip(stored, parts, strict=True)
     ]
     return CalibratedRule(store, scorers, record)
 

@@ -1,0 +1,88 @@
+"""Forecast of the false negatives in random training batches, before and after the corrections.
+
+In a batch of B random train clicks the row of query q has B - 1 other columns; each is the product
+of a random click. Its expected false negatives are B - 1 times the probability that such a product
+is relevant to q and in no mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from genfilt.common.arrays import Floats, Rows
+from genfilt.filter.calibrated.coverage import Pairs
+from genfilt.filter.calibrated.fit import Fit
+from genfilt.filter.calibrated.model import probability
+from genfilt.filter.precision_curve import GRID, TOLERANCE
+
+BATCHES = (64, 512)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Expected false negatives per column of a batch, and how many relevant pairs are known.
+
+    Attributes:
+        known_share: of the estimated relevant train pairs, those clicked or labelled.
+        before: false negatives per column with the known pairs in the mask.
+        after: the same with the corrections too, at each sigma of GRID.
+    """
+
+    known_share: float
+    before: float
+    after: list[float]
+
+    def as_dict(self, sigma: float) -> dict[str, object]:
+        """Return the keys of `genfilt audit --format json` for the corrections at sigma."""
+        at = min(int(np.searchsorted(GRID, sigma - TOLERANCE)), len(GRID) - 1)
+        return {
+            "known_share": self.known_share,
+            "batches": [
+                {
+                    "rows": rows,
+                    "false_negatives_before": round((rows - 1) * self.before, 4),
+                    "false_negatives_after": round((rows - 1) * self.after[at], 4),
+                }
+                for rows in BATCHES
+            ],
+        }
+
+
+def forecast_of(fits: Sequence[tuple[Fit, Rows]], log: Pairs) -> Forecast:
+    """Return the forecast for the train pairs of the fits.
+
+    Args:
+        fits: with the rows of the products that each scores.
+        log: all pairs with train clicks or labels; the clicks are the rows of a batch.
+    """
+    clicks = log.only(log.clicks > 0)
+    known = relevant = before = 0.0
+    after = np.zeros(len(GRID))
+    for fit, rows in fits:
+        pairs = fit.pairs
+        row_share, column_share = _shares(clicks.q, pairs.q), _shares(clicks.f, pairs.f)
+        mass = np.where(np.isin(pairs.f, rows), pairs.weight * fit.relevant, 0.0)
+        known += float(mass[pairs.known].sum())
+        relevant += float(mass.sum())
+        expected = np.where(pairs.known, 0.0, mass * row_share * column_share)
+        before += float(expected.sum())
+        predicted = probability(fit.calibration, fit.score)
+        passes = np.searchsorted(GRID, predicted + TOLERANCE, side="right")
+        passes[fit.vetoed] = 0
+        removed = np.bincount(passes, weights=expected, minlength=len(GRID) + 1)
+        after += expected.sum() - removed[::-1].cumsum()[::-1][1:]
+    return Forecast(
+        round(known / max(relevant, 1e-9), 4),
+        round(before, 8),
+        np.round(np.maximum(after, 0.0), 8).tolist(),
+    )
+
+
+def _shares(clicked: Rows, wanted: Rows) -> Floats:
+    """Return the share of the clicks that falls on each wanted row, (K,)."""
+    size = int(max(clicked.max(initial=-1), wanted.max(initial=-1))) + 1
+    counts = np.bincount(clicked, minlength=size)
+    return np.asarray(counts[wanted] / max(len(clicked), 1), dtype=np.float64)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from genfilt.filter.calibrated.coverage import Evidence, Pairs, estimate_coverage
+from genfilt.filter.calibrated.fit import fit_calibration
+from genfilt.filter.calibrated.sampling import sample_pairs, with_log
+from tests.filter.calibrated.world import (
+    World,
+)
+
+
+def test_the_share_of_relevant_pairs_is_found_from_clicks_and_labels(world: World) -> None:
+    rate = world.truth[:, world.train].mean()
+    for clicked, labelled in ((0.5, 0.4), (0.2, 0.2), (0.7, 0.3)):
+        fit = fit_calibration(world.training(world.log(clicked, labelled)))
+        assert fit.calibration.base_rate == pytest.approx(rate, rel=0.15)
+        assert "Chapman" in fit.calibration.method
+
+
+def test_clicks_alone_give_a_cautious_share(world: World) -> None:
+    log = world.log(clicked=0.7, labelled=0.0)
+    log = log.only(log.label < 0)
+    fit = fit_calibration(world.training(log))
+    rate = world.truth[:, world.train].mean()
+    assert "Chao" in fit.calibration.method
+    assert 0.5 * rate < fit.calibration.base_rate < 1.2 * rate
+
+
+def test_a_given_base_rate_is_kept(world: World) -> None:
+    rate = float(world.truth[:, world.train].mean())
+    fit = fit_calibration(world.training(world.log(), base_rate=rate))
+    assert fit.calibration.base_rate == pytest.approx(rate, rel=0.15)
+    assert "given" in fit.calibration.method
+
+
+def test_coverage_counts_what_two_looks_share() -> None:
+    rng = np.random.default_rng(0)
+    looked = rng.random((2, 40, 25)) < np.array([0.6, 0.5])[:, None, None]
+    q, f = np.nonzero(looked.any(axis=0))
+    label = np.where(looked[1][q, f], 1, -1).astype(np.int8)
+    pairs = Pairs(q, f, np.ones(len(q)), looked[0][q, f].astype(np.int64), label)
+    coverage = estimate_coverage(pairs, 40)
+    assert coverage.relevant.sum() == pytest.approx(1000, rel=0.05)
+    assert coverage.clicked.mean() == pytest.approx(0.6, abs=0.05)
+    assert coverage.known.mean() == pytest.approx(0.8, abs=0.05)
+
+
+def test_labels_decide_and_unknown_pairs_are_weighed() -> None:
+    label = np.array([1, 0, -1, -1], dtype=np.int8)
+    pairs = Pairs(np.zeros(4, np.int64), np.arange(4), np.ones(4), np.array([0, 5, 1, 0]), label)
+    coverage = estimate_coverage(pairs, 1)
+    posterior = Evidence.of(pairs, coverage, 0.01).posterior(np.full(4, 0.5))
+    assert posterior[0] == 1
+    assert posterior[1] == 0
+    assert posterior[2] > 0.5 > posterior[3]
+
+
+def test_a_sample_stands_for_all_pairs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = world.log()
+    everything = sample_pairs(world.queries, world.products, log, world.train)
+    assert len(everything.q) == len(world.requested) * len(world.train)
+    monkeypatch.setattr("genfilt.filter.calibrated.sampling.MAX_PAIRS", 6000)
+    part = sample_pairs(world.queries, world.products, log, world.train)
+    assert len(part.q) < 0.6 * len(everything.q)
+    assert part.weight.sum() == pytest.approx(len(everything.q))
+    logged = set(zip(log.q.tolist(), log.f.tolist(), strict=True))
+    assert logged <= set(zip(part.q.tolist(), part.f.tolist(), strict=True))
+    assert len(set(zip(part.q.tolist(), part.f.tolist(), strict=True))) == len(part.q)
+
+
+def test_the_log_is_found_for_each_pair() -> None:
+    log = Pairs(
+        np.array([2, 0]), np.array([1, 3]), np.ones(2), np.array([4, 0]), np.array([-1, 1], np.int8)
+    )
+    pairs = with_log(np.array([0, 2, 2]), np.array([3, 1, 2]), np.ones(3), log, 4)
+    assert pairs.clicks.tolist() == [0, 4, 0]
+    assert pairs.label.tolist() == [1, -1, -1]

@@ -1,4 +1,4 @@
-"""The prompts: plain text files that anyone can read and edit, rendered by one function.
+"""Prompts: plain text files that anyone can read and edit, rendered by one function.
 
 The files stand in `prompts/` at the top of the repository; an installed package carries them as
 `genfilt/prompts`.

@@ -18,8 +18,8 @@ REPEATED = "repeated text"  # the reason that asking again at temperature 0 cann
 _ABSENT = {"", "-", "null", "none", "n/a", "na", "nil", "unknown", "not specified"}
 _LOOP = re.compile(r"(.{1,12}?)\1{5,}", re.DOTALL)  # a unit six times over
 _LOOP_CHARS = 12
-# No grammar or schema of ours lets a value hold quotes; a trademark sign ends a word, and NFKC would
-# turn it into letters.
+# No grammar or schema of ours lets a value hold quotes; a trademark sign ends a word, and NFKC
+# would turn it into letters.
 _SIGNS = re.compile(r'["\\™®©℠]')
 
 

@@ -88,9 +88,10 @@ def title_grammar(title: str) -> str:
     else:
         kind = "substring_chars" if _unspaced(words) else "substring_words"
         value = (
-            'value: "null" | "\\"" SPAN (", " SPAN (", " SPAN)?)? "\\""\n'
+            'value: "null" | "\\"" SPANS "\\""\n'
+            f'SPANS: (SPAN (", " SPAN (", " SPAN)?)?) & /.{{1,{MAX_CHARS}}}/\n'
             f"SPAN: %regex {json.dumps({kind: words}, ensure_ascii=False)}"
-            f" & /[^ ,](.{{0,{MAX_CHARS - 2}}}[^ ,])?/\n"
+            " & /[^ ,](.*[^ ,])?/\n"
         )
     fields = " ".join(
         f'"{"{" if place == 0 else ","}\\"{field}\\":" value' for place, field in enumerate(FIELDS)

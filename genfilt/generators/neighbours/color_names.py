@@ -14,8 +14,8 @@ from genfilt.vocabulary.terms import vocabulary
 
 LIGHTNESS = 0.6  # weight of lightness against hue: shading changes it, dye does not
 ACHROMATIC = frozenset({"black", "gray", "white", "beige"})
-SECOND = 0.3  # share from which a second colour is named
-DRESSED = 0.12  # share of a worn figure that its clothes cover at least
+MIN_SECOND_SHARE = 0.3  # share from which a second colour is named
+MIN_DRESSED_SHARE = 0.12  # share of a worn figure that its clothes cover at least
 
 # The weight of each height of a worn figure, from its top: hair and face, another garment, hands
 # and shoes lie elsewhere.
@@ -69,7 +69,9 @@ def named_colors(found: Sequence[Shade]) -> list[str]:
     The larger one comes first, but of two without a majority the colourful one: what is striped
     on white is named by its stripes.
     """
-    named = [shade.basic for shade in found[:2] if shade.share >= SECOND] or [found[0].basic]
+    named = [shade.basic for shade in found[:2] if shade.share >= MIN_SECOND_SHARE] or [
+        found[0].basic
+    ]
     if found[0].share > 0.5:
         return named
     return sorted(named, key=lambda basic: basic in ACHROMATIC)
@@ -90,7 +92,9 @@ def _region(figure: Figure, worn: str) -> tuple[Mask, Floats]:
     dressed = figure.foreground
     if worn in HEIGHTS:
         bare = dressed & ~ndimage.binary_dilation(figure.skin)
-        if bare.sum() >= DRESSED * dressed.sum():  # else the garment itself is skin-coloured
+        if (
+            bare.sum() >= MIN_DRESSED_SHARE * dressed.sum()
+        ):  # else the garment itself is skin-coloured
             dressed = bare
     for mask in (ndimage.binary_erosion(dressed), dressed, figure.foreground):
         weights = np.broadcast_to(rows[:, None], mask.shape)[mask].astype(np.float32)

@@ -1,11 +1,13 @@
 """A learnt metric under which pictures of one kind of product lie close together.
 
-Linear discriminant analysis (R. A. Fisher, The use of multiple measurements in taxonomic problems,
-1936) with a shrunken within-class covariance, on features whose blocks have equal variance.
+Principal components of each block of features, scaled to equal variance, then linear discriminant
+analysis (R. A. Fisher, The use of multiple measurements in taxonomic problems, 1936) with a
+shrunken within-class covariance, both scikit-learn's.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +17,8 @@ from genfilt.generators.neighbours.segmentation import Floats
 
 BLOCK_COMPONENTS = 32  # principal components kept of each feature block
 DIMENSIONS = 48  # of the learnt space at most
-SHRINKAGE = 0.3  # towards a multiple of the identity
+SHRINKAGE = 0.3  # of the covariance towards a diagonal one: there are few pictures of each kind
+MIN_VARIANCE = 1e-9  # of a component, as a share of the largest one's
 
 
 @dataclass(frozen=True)
@@ -38,44 +41,44 @@ def fit_basis(features: Floats, lengths: npt.NDArray[np.int64]) -> Basis:
         features: rows of concatenated blocks.
         lengths: the blocks' lengths, D in sum.
     """
+    from sklearn.decomposition import PCA
+
     center: Floats = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     parts: list[Floats] = []
     start = 0
     for length in lengths:
         block = features[:, start : start + length] - center[start : start + length]
         spread = np.sqrt(np.square(block).sum(axis=1).mean()) or 1.0
-        values, vectors = np.linalg.eigh((block.T @ block).astype(np.float64))
-        # One direction at least: in a small catalogue all pictures may look alike.
-        some = int((values > 1e-9 * max(1e-30, values[-1])).sum())
-        kept = min(BLOCK_COMPONENTS, max(1, some))
-        full = np.zeros((features.shape[1], kept), dtype=np.float32)
-        full[start : start + length] = (_signed(vectors[:, ::-1][:, :kept]) / spread).astype(
-            np.float32
-        )
+        axes = np.eye(1, int(length))  # in a small catalogue all pictures may look alike
+        if block.any():
+            most = min(BLOCK_COMPONENTS, *block.shape)
+            found = PCA(n_components=most, svd_solver="covariance_eigh")
+            variances = found.fit(block.astype(np.float64)).explained_variance_
+            axes = found.components_[variances > MIN_VARIANCE * variances[0]]
+        full = np.zeros((features.shape[1], len(axes)), dtype=np.float32)
+        full[start : start + length] = axes.T / spread
         parts.append(full)
         start += int(length)
     return Basis(center, np.hstack(parts))
 
 
 def fit_metric(reduced: Floats, classes: npt.NDArray[np.int64]) -> Floats:
-    """Return the projection (C, K) of reduced features (N, C) that parts the classes (N,) best."""
-    present, members = np.unique(classes, return_inverse=True)
-    data = reduced.astype(np.float64)
-    counts = np.bincount(members)
-    means = np.zeros((len(present), data.shape[1]))
-    np.add.at(means, members, data)
-    means /= counts[:, None]
-    within = data - means[members]
-    covariance = within.T @ within / max(1, len(data) - len(present))
-    level = max(np.trace(covariance) / len(covariance), 1e-12)
-    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * level * np.eye(len(covariance))
-    values, vectors = np.linalg.eigh(covariance)
-    white = vectors / np.sqrt(values)
-    spread = (means - means.mean(axis=0)) @ white
-    _, _, axes = np.linalg.svd(spread, full_matrices=False)
-    kept = max(1, min(len(present) - 1, DIMENSIONS, len(axes)))
-    projection: Floats = (white @ _signed(axes[:kept].T)).astype(np.float32)
-    return projection
+    """Return the projection (C, K) of reduced features (N, C) that separates the classes (N,) best.
+
+    Without two classes of which one has two pictures there is nothing to learn, and the first
+    components are the projection.
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    present = len(np.unique(classes))
+    if present < 2 or len(classes) <= present or not reduced.std(axis=0).any():
+        return np.eye(reduced.shape[1], dtype=np.float32)[:, :DIMENSIONS]
+    analysis = LinearDiscriminantAnalysis(solver="eigen", shrinkage=SHRINKAGE)
+    with warnings.catch_warnings():  # a kind with one picture adds nothing to the covariance
+        warnings.filterwarnings("ignore", message="Only one sample available")
+        axes = analysis.fit(reduced.astype(np.float64), classes).scalings_
+    kept = max(1, min(present - 1, DIMENSIONS, axes.shape[1]))
+    return np.ascontiguousarray(_signed(axes[:, :kept]), dtype=np.float32)
 
 
 def _signed(columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

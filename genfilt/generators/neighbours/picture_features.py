@@ -1,8 +1,8 @@
-"""What a picture looks like, in numbers: classical features of its segmented foreground.
+"""Classical image features of the segmented foreground of a product picture.
 
 Where skin shows, where the product's own colour lies, outline and proportions, and gradients (HOG)
-at the neck, whose place and scale are read off the head's width: a hood, a collar or a bare neck
-tell garments apart that are alike below.
+at the neck, whose place and scale follow from the head's width: a hood, a collar or a bare neck
+distinguishes garments that are alike below.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which pictures belong together: those of one title, and those of titles that share a picture."""
+"""Groups of pictures: those of one title, and those of titles that share a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a product picture shows: the foreground, and which part of it is skin.
+"""Segmentation of a product picture into background, skin and the rest of the foreground.
 
 Made for catalogue photos on a plain background. On a background that is not plain the whole
 picture counts as foreground.
@@ -14,15 +14,19 @@ import numpy.typing as npt
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
-BACKGROUND = 4.0  # CIELAB distance from the border's colour within which a pixel may be background
-PLAIN_SHARE = 0.5  # of the border that must have that colour
-SMALLEST = 0.05  # share of the largest piece below which a piece is dirt
-GAP = 0.004  # share of the picture from which a gap, as between arm and body, is background
-GAP_DISTANCE = 1.5  # mean CIELAB distance from the border's colour up to which it is one
+MAX_BACKGROUND_DISTANCE = (
+    4.0  # CIELAB distance from the border's colour within which a pixel may be background
+)
+MIN_PLAIN_SHARE = 0.5  # of the border that must have that colour
+MIN_PIECE_SHARE = 0.05  # share of the largest piece below which a piece is dirt
+MIN_GAP_SHARE = (
+    0.004  # share of the picture from which a gap, as between arm and body, is background
+)
+MAX_GAP_DISTANCE = 1.5  # mean CIELAB distance from the border's colour up to which it is one
 SHADOW_HEIGHT = 0.4  # of the foreground, from below, in which a cast shadow is looked for
-SHADOW_HUE = 4.0  # its largest distance from the background's hue
-SHADOW_DEPTH = 40.0  # and how much darker it can be, in CIELAB lightness
-SHADOW_SLOPE = 4.0  # change of lightness a pixel below which there is no edge
+MAX_SHADOW_HUE = 4.0  # its largest distance from the background's hue
+MAX_SHADOW_DEPTH = 40.0  # and how much darker it can be, in CIELAB lightness
+MAX_SHADOW_SLOPE = 4.0  # change of lightness a pixel below which there is no edge
 SKIN_HUE = (27.0, 70.0)  # degrees in the CIELAB plane; skin of all tones lies within
 SKIN_CHROMA = (13.0, 42.0)
 SKIN_LIGHTNESS = (25.0, 88.0)
@@ -64,8 +68,8 @@ def _foreground(lab: Floats) -> Mask:
 
     border = np.concatenate([lab[0], lab[:, 0], lab[:, -1]])  # things often touch the lower edge
     distance = np.sqrt(np.square(lab - np.median(border, axis=0)).sum(axis=-1))
-    like = distance < BACKGROUND
-    if np.concatenate([like[0], like[:, 0], like[:, -1]]).mean() < PLAIN_SHARE:
+    like = distance < MAX_BACKGROUND_DISTANCE
+    if np.concatenate([like[0], like[:, 0], like[:, -1]]).mean() < MIN_PLAIN_SHARE:
         return np.ones(like.shape, dtype=bool)
     pieces, count = ndimage.label(like)
     edge = np.unique(np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]]))
@@ -73,7 +77,7 @@ def _foreground(lab: Floats) -> Mask:
     inside = ndimage.binary_fill_holes(_large_pieces(ndimage.binary_opening(~outside)))
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)
     means = np.bincount(pieces.ravel(), distance.ravel(), count + 1) / np.maximum(1, sizes)
-    gaps = np.flatnonzero((sizes >= GAP * like.size) & (means <= GAP_DISTANCE))
+    gaps = np.flatnonzero((sizes >= MIN_GAP_SHARE * like.size) & (means <= MAX_GAP_DISTANCE))
     inside &= ~np.isin(pieces, gaps[gaps > 0])
     inside &= ~_shadow(lab, np.median(border, axis=0), inside)
     return inside if inside.any() else np.ones(like.shape, dtype=bool)
@@ -90,9 +94,9 @@ def _shadow(lab: Floats, ground: Floats, inside: Mask) -> Mask:
     lightness = ndimage.gaussian_filter(lab[..., 0], 0.7)
     slope = np.hypot(ndimage.sobel(lightness, 0), ndimage.sobel(lightness, 1)) / 8
     soft = (
-        (np.square(lab[..., 1:] - ground[1:]).sum(axis=-1) < SHADOW_HUE**2)
-        & (lab[..., 0] > ground[0] - SHADOW_DEPTH)
-        & (slope < SHADOW_SLOPE)
+        (np.square(lab[..., 1:] - ground[1:]).sum(axis=-1) < MAX_SHADOW_HUE**2)
+        & (lab[..., 0] > ground[0] - MAX_SHADOW_DEPTH)
+        & (slope < MAX_SHADOW_SLOPE)
         & low[:, None]
     )
     reached: Mask = ndimage.binary_propagation(~inside, mask=~inside | soft)
@@ -106,7 +110,7 @@ def _large_pieces(mask: Mask) -> Mask:
     if count < 2:
         return mask
     sizes = np.bincount(pieces.ravel())[1:]
-    return np.isin(pieces, 1 + np.flatnonzero(sizes >= SMALLEST * sizes.max()))
+    return np.isin(pieces, 1 + np.flatnonzero(sizes >= MIN_PIECE_SHARE * sizes.max()))
 
 
 def _skin(lab: Floats, foreground: Mask) -> Mask:

@@ -21,9 +21,9 @@ from genfilt.generators.neighbours.segmentation import Floats
 from genfilt.vocabulary.terms import core_word_family
 
 FOLDS = 10
-NEIGHBOURS = 15  # groups that vote
-NEAREST = 400  # pictures among which these groups are looked for
-WIDTH = 4.0  # of the votes' Gaussian, in squared distances where a class has variance one
+VOTING_GROUPS = 15  # groups that vote
+NEAREST_PICTURES = 400  # pictures among which these groups are looked for
+VOTE_WIDTH = 4.0  # of the votes' Gaussian, in squared distances where a class has variance one
 KEY_BYTES = 8  # of an image key, enough to recognise a picture
 MAX_REFERENCES = 20_000  # views that vote; mirror images are views where there is room
 VALIDATED = 2000  # groups whose votes are compared with their titles: 0.8 is known to 0.02
@@ -93,8 +93,8 @@ class Voters:
         distances = np.square(self._places[fold] - place).sum(axis=1)
         near = _nearest(distances)
         _, firsts = np.unique(references.groups[self._allowed[fold][near]], return_index=True)
-        voting = near[np.sort(firsts)[:NEIGHBOURS]]
-        weights = np.exp((distances[voting[0]] - distances[voting]) / (2 * WIDTH))
+        voting = near[np.sort(firsts)[:VOTING_GROUPS]]
+        weights = np.exp((distances[voting[0]] - distances[voting]) / (2 * VOTE_WIDTH))
         return self._count(references.words[self._allowed[fold][voting]], weights)
 
     def is_certain(self, vote: Vote) -> bool:
@@ -117,10 +117,10 @@ class Voters:
 
 
 def _nearest(distances: Floats) -> npt.NDArray[np.intp]:
-    """Indices of the NEAREST smallest distances, ascending."""
-    if len(distances) <= NEAREST:
+    """Indices of the NEAREST_PICTURES smallest distances, ascending."""
+    if len(distances) <= NEAREST_PICTURES:
         return np.argsort(distances, kind="stable")
-    near = np.sort(np.argpartition(distances, NEAREST)[:NEAREST])
+    near = np.sort(np.argpartition(distances, NEAREST_PICTURES)[:NEAREST_PICTURES])
     return near[np.argsort(distances[near], kind="stable")]
 
 

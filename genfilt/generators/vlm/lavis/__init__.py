@@ -1,1 +1,1 @@
-"""Pictures through LAVIS, in a worker process with an environment of its own."""
+"""Pictures through LAVIS, in a worker process with a separate environment."""

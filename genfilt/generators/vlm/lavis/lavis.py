@@ -1,4 +1,4 @@
-"""Pictures described by a LAVIS model in a worker process with an environment of its own."""
+"""Pictures described by a LAVIS model in a worker process with a separate environment."""
 
 from __future__ import annotations
 

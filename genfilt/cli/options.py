@@ -14,6 +14,7 @@ import typer
 from genfilt.common.command import SOME_FAILED
 from genfilt.common.console import complain, say
 from genfilt.common.errors import UsageError, UserError
+from genfilt.common.interrupts import is_interrupt
 from genfilt.common.output import OutputFormat
 from genfilt.store.store import Store
 
@@ -74,7 +75,7 @@ def recorded(db: Path, command: str, **config: object) -> Iterator[tuple[Store, 
         try:
             yield store, counts
         except BaseException as error:
-            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            status = "interrupted" if is_interrupt(error) else "failed"
             with suppress(duckdb.Error):  # on a full disk this cannot be written either
                 store.finish_run(run_id, status, {"error": str(error)})
             raise

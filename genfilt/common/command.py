@@ -6,6 +6,7 @@ import errno
 import functools
 import inspect
 import os
+import signal
 import sys
 import time
 import traceback
@@ -18,7 +19,7 @@ import typer.main
 
 from genfilt.common.console import complain, is_verbose, say, set_level
 from genfilt.common.errors import UsageError, UserError
-from genfilt.common.interrupts import interruptible
+from genfilt.common.interrupts import interruptible, is_interrupt
 from genfilt.common.output import OutputClosedError
 
 FAILED, WRONG_USAGE, SOME_FAILED = 1, 2, 3
@@ -118,6 +119,8 @@ def run_command(app: typer.Typer, name: str) -> None:
         with interruptible():
             code = _run(app, name)
     except (KeyboardInterrupt, typer.Abort):
+        with suppress(KeyboardInterrupt):  # a second one, or the one that DuckDB reported first
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         complain(f"{name}: interrupted; what was finished is kept.")
         code = INTERRUPTED
     _discard_unwritten_output()
@@ -153,6 +156,8 @@ def explain(error: Exception) -> tuple[int, str] | None:
     Raises:
         KeyboardInterrupt: the error is DuckDB's report of one.
     """
+    if is_interrupt(error):
+        raise KeyboardInterrupt from error
     if isinstance(error, UserError):
         return (WRONG_USAGE if isinstance(error, UsageError) else FAILED), str(error)
     if hasattr(error, "format_message"):  # of Click, and of Typer's own copy of it
@@ -171,8 +176,6 @@ def explain(error: Exception) -> tuple[int, str] | None:
         return FAILED, _system_error(error)
     import duckdb
 
-    if isinstance(error, duckdb.InterruptException):
-        raise KeyboardInterrupt from error  # which follows it anyway, at some later bytecode
     if isinstance(error, duckdb.Error):
         return FAILED, (
             f"The database reports an error ({_first_line(error)}); check the disk and the file "

@@ -19,6 +19,13 @@ def watch(connection: duckdb.DuckDBPyConnection) -> None:
     _open.add(connection)
 
 
+def is_interrupt(error: BaseException) -> bool:
+    """Tell whether an error is a Ctrl-C, as Python or as DuckDB reports it."""
+    if isinstance(error, RuntimeError) and str(error) == "Query interrupted":
+        return True  # DuckDB has run Python's signal handler itself, and hidden its exception
+    return isinstance(error, KeyboardInterrupt | duckdb.InterruptException)
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Interrupt the statements of all watched connections when SIGINT arrives in the block.

@@ -8,7 +8,7 @@ import time
 import duckdb
 import pytest
 
-from genfilt.common.interrupts import interruptible, watch
+from genfilt.common.interrupts import interruptible, is_interrupt, watch
 
 ENDLESS = "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range * b.range % 7 = 8"
 
@@ -16,8 +16,10 @@ ENDLESS = "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range
 def run_endlessly(connection: duckdb.DuckDBPyConnection) -> None:
     try:
         connection.execute(ENDLESS)
-    except duckdb.InterruptException:
-        time.sleep(5)  # Python raises its KeyboardInterrupt here
+    except (duckdb.InterruptException, RuntimeError) as error:
+        if is_interrupt(error):
+            raise KeyboardInterrupt from error
+        raise
 
 
 def test_a_signal_interrupts_a_statement() -> None:
@@ -34,6 +36,13 @@ def test_a_signal_interrupts_a_statement() -> None:
     timer.join()
     assert signal.set_wakeup_fd(before) == before
     assert connection.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_other_errors_are_no_interrupts() -> None:
+    assert is_interrupt(KeyboardInterrupt())
+    assert is_interrupt(RuntimeError("Query interrupted"))
+    assert not is_interrupt(RuntimeError("other"))
+    assert not is_interrupt(duckdb.IOException("IO Error"))
 
 
 def test_closed_and_collected_connections_are_passed_over() -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from genfilt.common.errors import UsageError
 from genfilt.features.embed import Embedder
+from genfilt.filter.advice import advice
+from genfilt.filter.audit import forecast_lines
 from genfilt.filter.filter import FilterSettings, filter_pairs
 from genfilt.filter.rules import audit_filter, choose_rule
 from genfilt.inspect.report import write_report
@@ -136,3 +138,26 @@ def test_settings_that_mean_nothing_are_refused() -> None:
     ):
         with pytest.raises(UsageError, match="must be"):
             FilterSettings(**settings)
+
+
+def test_a_calibrated_filter_that_corrects_nothing_says_what_to_try(embedder: Embedder) -> None:
+    with shop() as store:
+        filter_pairs(store, SETTINGS, embedder)
+        store.connection.execute("DELETE FROM qp_candidates")
+        found = advice(store)
+        assert found.startswith("No pair reaches sigma 0.8 under the rule calibrated. Try: --sigma")
+        assert "corrections at an estimated precision of" in found
+        assert "genfilt audit --sample 50" in found
+
+
+def test_the_audit_forecasts_what_a_batch_sees(embedder: Embedder) -> None:
+    with shop() as store:
+        filter_pairs(store, SETTINGS, embedder)
+        audit = audit_filter(store, embedder)
+    assert audit.forecast is not None
+    lines = forecast_lines(audit)
+    assert lines[0].startswith("known share: 0.")
+    assert [line.split()[2] for line in lines[1:]] == ["64", "512"]
+    batches = audit.as_dict()["forecast"]["batches"]  # type: ignore[index]
+    for batch in batches:
+        assert 0 <= batch["false_negatives_after"] < batch["false_negatives_before"]

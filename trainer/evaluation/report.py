@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from trainer.evaluation.legend import legend
-from trainer.evaluation.measures import CUTS, ScoreMetrics
+from trainer.evaluation.measures import CUTS, Estimate, ScoreMetrics
 from trainer.evaluation.results import Metrics
 
 NAMED = 5  # products that a remark names
@@ -32,6 +32,8 @@ def markdown(metrics: Metrics) -> str:
         ),
     ]
     for name, group in metrics.query_words.items():
+        if not group.queries:
+            continue
         lines += [
             f"Queries in {name} words: {group.queries}, with {group.labels} labels, "
             f"{group.positive_labels} of them positive. A word is held out where no train query "
@@ -51,7 +53,7 @@ def score_rows(scores: Mapping[str, ScoreMetrics]) -> list[list[str]]:
     return [
         [
             name,
-            f"{number(score.auc.value)} ({' to '.join(map(number, score.auc.interval))})",
+            f"{number(score.auc.value)} ({interval(score.auc)})" if interval(score.auc) else "n/a",
             number(score.gauc.value),
             *(number(score.recall[k].value) for k in CUTS),
         ]
@@ -62,7 +64,9 @@ def score_rows(scores: Mapping[str, ScoreMetrics]) -> list[list[str]]:
 def flat_rows(metrics: Metrics) -> list[dict[str, object]]:
     """Return a row for each score over all queries, then over those in seen and held-out words."""
     parts = {"all": metrics.scores | metrics.untrained} | {
-        f"{name} words": group.scores for name, group in metrics.query_words.items()
+        f"{name} words": group.scores
+        for name, group in metrics.query_words.items()
+        if group.queries
     }
     return [
         {"queries": part, "score": name} | _flat(score)
@@ -75,7 +79,7 @@ def _flat(score: ScoreMetrics) -> dict[str, object]:
     flat: dict[str, object] = {}
     for name, estimate in score.named().items():
         flat[name] = estimate.value
-        flat[f"{name}_ci"] = " to ".join(number(end, 4) for end in estimate.interval)
+        flat[f"{name}_ci"] = interval(estimate, 4)
     return flat
 
 
@@ -86,6 +90,12 @@ def unreadable_remark(product_ids: Sequence[str]) -> str:
         f"The pictures of {', '.join(product_ids[:NAMED])}{more} cannot be read; "
         "a white picture stands in for each."
     )
+
+
+def interval(estimate: Estimate, digits: int = 3) -> str:
+    """Return a figure's interval, nothing where it is not defined."""
+    low, high = estimate.interval
+    return "" if low is None or high is None else f"{low:.{digits}f} to {high:.{digits}f}"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -25,9 +25,9 @@ from trainer.evaluation.comparison import gaps, summary
 from trainer.evaluation.encode import EncodedBenchmark, encode, image_weights
 from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.legend import ABBREVIATIONS, legend
-from trainer.evaluation.measures import ScoreMetrics, measure
+from trainer.evaluation.measures import Estimate, ScoreMetrics, measure
 from trainer.evaluation.query_words import held_out_queries
-from trainer.evaluation.report import markdown
+from trainer.evaluation.report import flat_rows, markdown
 from trainer.evaluation.scorers import NumberedVectors
 from trainer.model.query_life import QueryLife
 from trainer.training.checkpoint import load_model, save_stage
@@ -242,7 +242,8 @@ def test_untrained_scores_stand_in_every_table(run: tuple[Path, Path]) -> None:
         assert set(group.scores) == {*ROWS, *names}
     text = markdown(metrics)
     for name in names:
-        assert text.count(f"\n| {name} |") == 3  # all queries, seen words, held-out words
+        assert text.count(f"\n| {name} |") == 2  # all queries, and those in seen words
+    assert "in held out words" not in text  # the shop has no such query
 
 
 def test_the_summary_names_the_models_score_and_where_it_stands(run: tuple[Path, Path]) -> None:
@@ -353,3 +354,17 @@ def test_a_legend_explains_each_abbreviation_once() -> None:
     assert [line.split(":")[0] for line in lines] == ["itc", "qmx", "recall@k", "gauc"]
     for name in ("itc", "itm", "qic", "qtc", "qmc", "qmm", "qmx", "gauc"):
         assert len(ABBREVIATIONS[name]) > 20
+
+
+def test_undefined_figures_and_intervals_are_not_words(run: tuple[Path, Path]) -> None:
+    metrics = evaluate(*run)
+    undefined = ScoreMetrics(
+        Estimate(None), Estimate(None), {k: Estimate(None) for k in (5, 10, 20)}
+    )
+    bare = replace(metrics, untrained={"BM25": undefined})
+    rows = [row for row in flat_rows(bare) if row["score"] == "BM25"]
+    assert rows[0]["auc_ci"] == ""
+    for text in (markdown(bare), str(rows)):
+        assert "none to none" not in text.lower()
+        assert "n/a to n/a" not in text
+    assert "\n| BM25 | n/a | n/a |" in markdown(bare)

@@ -118,6 +118,13 @@ def measure_captions(rows: list[Row], keys: dict[str, str], captions: dict[str, 
             f"  or neighbouring {share(colors_close(n[0], f) for n, f in pairs)}"
             f"  two colours {share(len(n) > 1 for n in named)}"
         )
+        with_kind = [each["named"] for each in stated]
+        hits = [
+            same_type(each.get("type"), row["type"])
+            for each, row in zip(stated, chosen, strict=True)
+            if each["named"]
+        ]
+        print(f"       kind named in the caption {share(with_kind)}, of these right {share(hits)}")
         for threshold in THRESHOLDS:
             sure = [e.get("share", -1) >= threshold for e in stated]
             hits = [

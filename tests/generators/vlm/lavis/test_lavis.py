@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from genfilt.generators.protocols import Caption, Failure
 from genfilt.generators.vlm.lavis.lavis import LavisCaptioner
 from genfilt.generators.vlm.lavis.lavis_setup import lavis_folder, setup_lavis
 from genfilt.generators.vlm.lavis.lavis_worker import serve
+from genfilt.store.keys import file_key
 
 PEER = Path(__file__).with_name("lavis_peer.py")
 
@@ -152,3 +154,19 @@ def test_a_setup_that_fails_says_where(tmp_path: Path) -> None:
     broken.chmod(0o755)
     with pytest.raises(UserError, match=r"failed at .* -m venv .*\nno room on the disk"):
         setup_lavis(tmp_path / "env", python=str(broken))
+
+
+def test_a_half_removed_environment_is_set_up_anew(tmp_path: Path) -> None:
+    """Its list is right, but the interpreter is gone: a removal was cut off."""
+    with as_file(files("genfilt.generators.vlm.lavis") / "lavis-requirements.txt") as frozen:
+        stamp = file_key(frozen)
+    where = tmp_path / "env"
+    where.mkdir()
+    (where / "genfilt-lavis.stamp").write_text(stamp)
+    with pytest.raises(UserError, match="is not a Python interpreter"):
+        setup_lavis(where, python=str(tmp_path / "none"))
+    assert not (where / "genfilt-lavis.stamp").exists()
+    (where / "bin").mkdir(parents=True)
+    (where / "bin" / "python").touch()
+    (where / "genfilt-lavis.stamp").write_text(stamp)
+    assert setup_lavis(where, python=str(tmp_path / "none")) == where

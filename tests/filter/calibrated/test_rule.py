@@ -125,9 +125,8 @@ def test_auto_is_calibrated_where_enough_is_known(
         store.connection.execute("DELETE FROM clicks WHERE hash(query_id, product_id) % 8 > 0")
         assert filter_pairs(store, FilterSettings(0.9), embedder).rule == "paper"
         assert "calibrated needs 100" in capsys.readouterr().err
-        assert not store.scalar(
-            "SELECT count(*) FROM filter_fits JOIN filters f USING (filter_id) WHERE f.current"
-        )
+        fits = "SELECT fit, audit FROM filter_fits JOIN filters USING (filter_id) WHERE current"
+        assert store.rows(fits) == [(None, None)]
 
 
 def test_settings_that_mean_nothing_are_refused() -> None:

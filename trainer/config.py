@@ -114,7 +114,8 @@ class FitConfig:
     cache_vision: bool = False
     """Compute a frozen tower's features once and keep them on disk."""
     mixed_precision: Literal["no", "bf16"] = "no"
-    """Precision of the forward pass on an accelerator; a CPU always computes in float32."""
+    """Precision of the layers: bf16 on a GPU, or on a CPU with AMX or AVX512-BF16; losses and
+    projections are in float32, and other CPUs compute in float32 throughout."""
     workers: int = 1
     """Processes that read pictures, for each training process."""
     save_steps: int = 200

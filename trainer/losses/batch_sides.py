@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainer.distributed import first_row, gather
+from trainer.distributed import first_row, gather, processes
 from trainer.losses.matching import draw_negatives, row_uniforms
 
 
@@ -23,14 +23,28 @@ class BatchSide:
     mask: Tensor
     of_row: Tensor
     embedding: Tensor
+    begun: Tensor | None = None  # (U, L, H), texts' states that every pass of them shares
 
     @classmethod
-    def of(cls, tokens: Tensor, mask: Tensor, embedding: Tensor, row: Tensor) -> BatchSide:
+    def of(
+        cls,
+        tokens: Tensor,
+        mask: Tensor,
+        embedding: Tensor,
+        row: Tensor,
+        begun: Tensor | None = None,
+    ) -> BatchSide:
         """Return the side of rows (B,) into U sequences and their embeddings (U, D)."""
-        return cls(tokens, mask, row, embedding.float().index_select(0, row))
+        return cls(tokens, mask, row, embedding.float().index_select(0, row), begun)
+
+    def begun_at(self, sequences: Tensor) -> Tensor | None:
+        """Return the shared states of sequences (N,), None where there are none."""
+        return None if self.begun is None else self.begun.index_select(0, sequences)
 
     def gathered(self) -> BatchSide:
-        """Return the rows of all processes."""
+        """Return the rows of all processes; states are not sent, so that each begins texts anew."""
+        if processes()[1] == 1:
+            return self
         before = first_row(len(self.tokens), self.tokens.device)
         return BatchSide(
             gather(self.tokens),
@@ -94,7 +108,8 @@ class HardNegatives:
         """
         text, read = sides
         rows = own.slice
-        similar = text.embedding.detach() @ read.embedding.detach().T  # (G, G)
+        with torch.autocast(positive.device.type, enabled=False):
+            similar = text.embedding.detach() @ read.embedding.detach().T  # (G, G)
         other_read, has_read = own.draw(f"{name} read", similar[rows], positive[rows], temperature)
         other_text, has_text = own.draw(
             f"{name} text", similar[:, rows].T, positive[:, rows].T, temperature

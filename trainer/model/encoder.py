@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a fused pass reads: states (U, P, H), mask (U, P) or None for all of them.
+    """States (U, P, H) that a fused pass reads, under a mask (U, P), or all of them.
 
     Row i of the pass reads memory `of[i]`, or memory i where `of` is None: pairs that share a
     product share its keys and values.
@@ -57,7 +57,8 @@ class CrossAttention(nn.Module):
 
     def forward(self, states: Tensor, layout: PackedLayout, memory: Memory) -> Tensor:
         """Return states (N, H), laid out in rows, with each row's memory read."""
-        key, value, mask = self.key(memory.states), self.value(memory.states), memory.mask
+        key, value = _joined((self.key, self.value), memory.states)
+        mask = memory.mask
         if memory.of is not None:
             key, value = key.index_select(0, memory.of), value.index_select(0, memory.of)
             mask = None if mask is None else mask[memory.of]
@@ -69,7 +70,11 @@ class CrossAttention(nn.Module):
 
 
 class ModalEncoder(nn.Module):
-    """BERT's layers with a cross-attention block in each (section 4.2)."""
+    """BERT's layers with a cross-attention block in each (section 4.2).
+
+    A text's states up to the first layer's self-attention are the same whatever it reads later:
+    `begin` computes them once, for all passes of that text.
+    """
 
     def __init__(self, bert: BertModel) -> None:
         super().__init__()
@@ -84,34 +89,47 @@ class ModalEncoder(nn.Module):
         )
         self.width: int = config.hidden_size
 
-    def text(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def begin(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return states (B, L, H) of ids (B, L) after the first layer's self-attention, else 0."""
+        layout = PackedLayout.of(mask)
+        return layout.pad(self._begin(ids, layout))
+
+    def text(self, ids: Tensor, mask: Tensor, begun: Tensor | None = None) -> Tensor:
         """Return BERT's last hidden states (B, L, H) of ids (B, L) under mask (B, L), else 0."""
         layout = PackedLayout.of(mask)
-        return layout.pad(self._run(self._embedded(ids, layout), layout))
+        return layout.pad(self._run(self._begun(ids, layout, begun), layout))
 
     def image(self, patches: Tensor) -> Tensor:
         """Return the states (B, P, H) of patches (B, P, H), all of them real."""
         layout = PackedLayout(patches.shape[0], patches.shape[1])
-        return layout.pad(self._run(layout.pack(patches), layout))
+        hidden = self._attend(0, layout.pack(patches), layout)
+        return layout.pad(self._run(hidden, layout))
 
-    def fused(self, ids: Tensor, mask: Tensor, memory: Memory) -> Tensor:
+    def fused(
+        self, ids: Tensor, mask: Tensor, memory: Memory, begun: Tensor | None = None
+    ) -> Tensor:
         """Return states (B, L, H) of a text that reads its memory in every layer."""
         layout = PackedLayout.of(mask)
-        return layout.pad(self._run(self._embedded(ids, layout), layout, memory))
+        return layout.pad(self._run(self._begun(ids, layout, begun), layout, memory))
 
-    def fused_first(self, ids: Tensor, mask: Tensor, memory: Memory) -> Tensor:
+    def fused_first(
+        self, ids: Tensor, mask: Tensor, memory: Memory, begun: Tensor | None = None
+    ) -> Tensor:
         """Return `fused`'s first state (B, H), [CLS]; in the last layer nothing else is computed.
 
         Every row of the mask (B, L) begins with a real token.
         """
         layout = PackedLayout.of(mask)
-        return self._run(self._embedded(ids, layout), layout, memory, first=True)
+        return self._run(self._begun(ids, layout, begun), layout, memory, first=True)
 
-    def _embedded(self, ids: Tensor, layout: PackedLayout) -> Tensor:
+    def _begun(self, ids: Tensor, layout: PackedLayout, begun: Tensor | None) -> Tensor:
+        return self._begin(ids, layout) if begun is None else layout.pack(begun)
+
+    def _begin(self, ids: Tensor, layout: PackedLayout) -> Tensor:
         assert layout.positions is not None
         packed, positions = layout.pack(ids)[None], layout.positions[None]
         states: Tensor = self.embeddings(input_ids=packed, position_ids=positions)[0]
-        return states
+        return self._attend(0, states, layout)
 
     def _run(
         self,
@@ -121,32 +139,58 @@ class ModalEncoder(nn.Module):
         *,
         first: bool = False,
     ) -> Tensor:
-        """Run all layers over hidden (N, H); with `first` return each row's first state (B, H)."""
+        """Run hidden (N, H) on from the first layer's self-attention to the end.
+
+        With `first` return each row's first state (B, H).
+        """
         layer: Any
-        for number, (layer, cross) in enumerate(zip(self.layers, self.cross, strict=True), 1):
-            own = layer.attention.self
-            asking, seen = hidden, layout
-            if first and number == len(self.layers):
-                asking, layout = (
-                    hidden.index_select(0, layout.first()),
-                    PackedLayout(layout.rows, 1),
-                )
-            query, key, value = own.query(asking), own.key(hidden), own.value(hidden)
-            rate = self.dropout if self.training else 0.0
-            read = attend(
-                layout.pad(query), seen.pad(key), seen.pad(value), seen.mask, self.heads, rate
-            )
-            hidden = layer.attention.output(layout.pack(read), asking)
+        last = len(self.layers) - 1
+        for number, (layer, cross) in enumerate(zip(self.layers, self.cross, strict=True)):
+            cut = first and number == last
+            if number:
+                hidden = self._attend(number, hidden, layout, first=cut)
+            elif cut:
+                hidden = hidden.index_select(0, layout.first())
+            if cut:
+                layout = PackedLayout(layout.rows, 1)
             if memory is not None:
                 hidden = cross(hidden, layout, memory)
             hidden = layer.output(layer.intermediate(hidden), hidden)
         return hidden
 
+    def _attend(
+        self, number: int, hidden: Tensor, layout: PackedLayout, *, first: bool = False
+    ) -> Tensor:
+        """Return hidden (N, H) after a layer's self-attention; with `first` (B, H), [CLS] alone."""
+        layer: Any = self.layers[number]
+        own = layer.attention.self
+        rate = self.dropout if self.training else 0.0
+        if first:
+            asking, asked = hidden.index_select(0, layout.first()), PackedLayout(layout.rows, 1)
+            query = own.query(asking)
+            key, value = _joined((own.key, own.value), hidden)
+        else:
+            asking, asked = hidden, layout
+            query, key, value = _joined((own.query, own.key, own.value), hidden)
+        read = attend(
+            asked.pad(query), layout.pad(key), layout.pad(value), layout.mask, self.heads, rate
+        )
+        states: Tensor = layer.attention.output(asked.pack(read), asking)
+        return states
+
+
+def _joined(layers: tuple[nn.Linear, ...], states: Tensor) -> tuple[Tensor, ...]:
+    """Return what several linear layers make of states, by one matrix product."""
+    weight = torch.cat([layer.weight for layer in layers])
+    bias = torch.cat([layer.bias for layer in layers])
+    return functional.linear(states, weight, bias).chunk(len(layers), dim=-1)
+
 
 def load_bert(config: ModelConfig) -> BertModel:
     """Return the BERT that config names, or one from scratch of its sizes; without pooler.
 
-    Raises UserError where there is no such model, or its weights are not whole.
+    Raises:
+        UserError: there is no such model, or its weights are not whole.
     """
     import transformers
 

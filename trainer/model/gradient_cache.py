@@ -2,8 +2,8 @@
 
 The contrast needs the embeddings of the whole batch, not their graphs. Each pass therefore runs
 over a few rows at a time and keeps inputs and outputs alone; on the way back the rows are run once
-more and give their gradients. The sum is that of the plain step. Every pass is made twice, in small
-pieces, which takes about twice the time on a CPU.
+more and give their gradients. The sum is that of the plain step. A pass over more rows than that is
+made twice, in small pieces, which takes about twice the time on a CPU.
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ class CachedPasses:
         self.model = model
         self.rows = rows
 
-    def encode_queries(self, ids: Tensor, mask: Tensor) -> TextOutput:
+    def begin(self, ids: Tensor, mask: Tensor) -> Tensor | None:
+        """Return None: states that all passes share would be kept for the whole batch."""
+        return None
+
+    def encode_queries(self, ids: Tensor, mask: Tensor, begun: Tensor | None = None) -> TextOutput:
         """Return Q of token ids (B, L) under mask (B, L)."""
 
         def run(ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
@@ -39,7 +43,7 @@ class CachedPasses:
         embedding, states = self._cached(run, ids, mask)
         return TextOutput(embedding, states, mask)
 
-    def encode_titles(self, ids: Tensor, mask: Tensor) -> TextOutput:
+    def encode_titles(self, ids: Tensor, mask: Tensor, begun: Tensor | None = None) -> TextOutput:
         """Return T of token ids (B, L) under mask (B, L)."""
         return self.encode_queries(ids, mask)
 
@@ -56,7 +60,9 @@ class CachedPasses:
         embedding, states = self._cached(run, images)
         return ImageOutput(embedding, states)
 
-    def fuse(self, ids: Tensor, mask: Tensor, image_states: Tensor) -> FusedOutput:
+    def fuse(
+        self, ids: Tensor, mask: Tensor, image_states: Tensor, begun: Tensor | None = None
+    ) -> FusedOutput:
         """Return M: a title (B, L) that reads its picture's states (B, P, H)."""
 
         def run(ids: Tensor, mask: Tensor, image_states: Tensor) -> tuple[Tensor, ...]:
@@ -70,7 +76,14 @@ class CachedPasses:
         """Return ITM's logits (B, 2) of what `fuse` gave."""
         return self.model.match_fused(fused)
 
-    def match_titles(self, ids: Tensor, mask: Tensor, image_states: Tensor, of: Tensor) -> Tensor:
+    def match_titles(
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        image_states: Tensor,
+        of: Tensor,
+        begun: Tensor | None = None,
+    ) -> Tensor:
         """Return ITM's logits (B, 2): title i reads image_states[of[i]] (P, H)."""
 
         def run(ids: Tensor, mask: Tensor, of: Tensor) -> tuple[Tensor, ...]:
@@ -79,7 +92,9 @@ class CachedPasses:
 
         return self._cached(run, ids, mask, of)[0]
 
-    def match_queries(self, ids: Tensor, mask: Tensor, products: Memory) -> Tensor:
+    def match_queries(
+        self, ids: Tensor, mask: Tensor, products: Memory, begun: Tensor | None = None
+    ) -> Tensor:
         """Return QMM's logits (B, 2): query i reads products.states[products.of[i]]."""
         assert products.mask is not None
         assert products.of is not None
@@ -95,7 +110,12 @@ class CachedPasses:
     def _cached(
         self, run: Callable[..., tuple[Tensor, ...]], *inputs: Tensor
     ) -> tuple[Tensor, ...]:
-        """Return what `run` gives for inputs (B, ...), part by part, its graph not kept."""
+        """Return what `run` gives for inputs (B, ...), part by part, its graph not kept.
+
+        Inputs that are one part keep their graph: a second run would save nothing.
+        """
+        if len(inputs[0]) <= self.rows:
+            return run(*inputs)
         made = [
             checkpoint(run, *(one[part] for one in inputs), use_reentrant=False)
             for part in self._parts(len(inputs[0]))

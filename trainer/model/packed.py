@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -59,7 +60,7 @@ class PackedLayout:
 def attend(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, heads: int, dropout: float
 ) -> Tensor:
-    """Return what multi-head attention reads, (B, A, H).
+    """Return the result (B, A, H) of multi-head attention.
 
     Args:
         query: (B, A, H).
@@ -67,11 +68,20 @@ def attend(
         value: (B, L, H).
         mask: (B, L) bool, what may be read; None for all.
         heads: how many; they divide H.
-        dropout: its rate here and now.
+        dropout: its rate, 0 outside of training.
     """
     query, key, value = (
         x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (query, key, value)
     )
     allowed = None if mask is None else mask[:, None, None, :]
-    read: Tensor = functional.scaled_dot_product_attention(query, key, value, allowed, dropout)
+    read: Tensor
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
+        # The backward pass of CPU attention in bfloat16 is slower than all other work of a step
+        # together (torch 2.13); in float32 it is a few per cent of it.
+        with torch.autocast("cpu", enabled=False):
+            read = functional.scaled_dot_product_attention(
+                query.float(), key.float(), value.float(), allowed, dropout
+            )
+    else:
+        read = functional.scaled_dot_product_attention(query, key, value, allowed, dropout)
     return read.transpose(1, 2).flatten(2)

@@ -7,6 +7,7 @@ unit vectors.
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -143,14 +144,18 @@ class QueryLife(nn.Module):
         features: Tensor = self.vision(pixels)
         return features
 
-    def encode_queries(self, ids: Tensor, mask: Tensor) -> TextOutput:
+    def begin(self, ids: Tensor, mask: Tensor) -> Tensor | None:
+        """Return states (B, L, H) of texts that every pass of them can go on from, as `begun`."""
+        return self.encoder.begin(ids, mask)
+
+    def encode_queries(self, ids: Tensor, mask: Tensor, begun: Tensor | None = None) -> TextOutput:
         """Return Q of token ids (B, L) under mask (B, L)."""
-        states = self.encoder.text(ids, mask)
+        states = self.encoder.text(ids, mask, begun)
         return TextOutput(self._embed(self.text_projection, states, mask), states, mask)
 
-    def encode_titles(self, ids: Tensor, mask: Tensor) -> TextOutput:
+    def encode_titles(self, ids: Tensor, mask: Tensor, begun: Tensor | None = None) -> TextOutput:
         """Return T of token ids (B, L) under mask (B, L): the same weights as a query's."""
-        return self.encode_queries(ids, mask)
+        return self.encode_queries(ids, mask, begun)
 
     def encode_images(self, images: Tensor) -> ImageOutput:
         """Return I of pixels (B, 3, S, S), or of patch features (B, P, W) that the tower gave."""
@@ -161,38 +166,47 @@ class QueryLife(nn.Module):
         states = self.encoder.image(patches)
         return ImageOutput(self._embed(self.image_projection, states, None), states)
 
-    def fuse(self, ids: Tensor, mask: Tensor, image_states: Tensor) -> FusedOutput:
+    def fuse(
+        self, ids: Tensor, mask: Tensor, image_states: Tensor, begun: Tensor | None = None
+    ) -> FusedOutput:
         """Return M: a title (B, L) that reads its picture's states (B, P, H) in every layer."""
-        states = self.encoder.fused(ids, mask, Memory(image_states))
+        states = self.encoder.fused(ids, mask, Memory(image_states), begun)
         return FusedOutput(self._embed(self.fused_projection, states, mask), states, mask)
 
     def match_fused(self, fused: FusedOutput) -> Tensor:
         """Return ITM's logits (B, 2), 1 = match, of what `fuse` gave."""
-        logits: Tensor = self.title_head(fused.states[:, 0])
-        return logits
+        return _logits(self.title_head, fused.states[:, 0])
 
     def match_titles(
-        self, ids: Tensor, mask: Tensor, image_states: Tensor, of: Tensor | None = None
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        image_states: Tensor,
+        of: Tensor | None = None,
+        begun: Tensor | None = None,
     ) -> Tensor:
         """Return ITM's logits (B, 2), 1 = match, on the fused [CLS] of title and picture.
 
         Title i reads image_states[of[i]] (P, H), or image_states[i] where `of` is None.
         """
-        first = self.encoder.fused_first(ids, mask, Memory(image_states, of=of))
-        logits: Tensor = self.title_head(first)
-        return logits
+        first = self.encoder.fused_first(ids, mask, Memory(image_states, of=of), begun)
+        return _logits(self.title_head, first)
 
-    def match_queries(self, ids: Tensor, mask: Tensor, products: Memory) -> Tensor:
+    def match_queries(
+        self, ids: Tensor, mask: Tensor, products: Memory, begun: Tensor | None = None
+    ) -> Tensor:
         """Return QMM's logits (B, 2), 1 = match: the query, as text, reads M's token states.
 
         The paper leaves open how query and M meet. Here the query cross-attends to M's states
         (U, L, H), so the gradient reaches M, and serving needs no query-side fusion: Q.M alone.
         """
-        logits: Tensor = self.query_head(self.encoder.fused_first(ids, mask, products))
-        return logits
+        return _logits(self.query_head, self.encoder.fused_first(ids, mask, products, begun))
 
     def _embed(self, projection: nn.Linear, states: Tensor, mask: Tensor | None) -> Tensor:
-        return functional.normalize(projection(self._pool(states, mask)), dim=-1)
+        # In float32 whatever the layers compute in: bfloat16 has too few digits to rank scores.
+        with _without_autocast(states):
+            pooled = self._pool(_widened(states), mask)
+            return functional.normalize(projection(pooled), dim=-1)
 
     def _pool(self, states: Tensor, mask: Tensor | None) -> Tensor:
         if self.config.pooling == "cls":
@@ -201,6 +215,21 @@ class QueryLife(nn.Module):
             return states.mean(1)
         weight = mask.unsqueeze(-1).to(states.dtype)
         return (states * weight).sum(1) / weight.sum(1)
+
+
+def _without_autocast(states: Tensor) -> AbstractContextManager[object]:
+    kind = states.device.type
+    return nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False)
+
+
+def _widened(states: Tensor) -> Tensor:
+    return states.to(torch.promote_types(states.dtype, torch.float32))
+
+
+def _logits(head: nn.Linear, states: Tensor) -> Tensor:
+    with _without_autocast(states):
+        logits: Tensor = head(_widened(states))
+    return logits
 
 
 def raw_temperature(tau: float) -> float:

@@ -110,7 +110,7 @@ class FrozenTower(VisionTower):
         super().__init__()
         self.transform = transform
         self.patches, self.width, self.has_cls = probe(model, transform.size)
-        self.model = model.eval().requires_grad_(False)
+        self.model = model.eval().requires_grad_(False)  # type: ignore[no-untyped-call]
 
     def train(self, mode: bool = True) -> FrozenTower:
         """Stay in eval mode whatever the model around it does."""

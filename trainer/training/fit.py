@@ -16,6 +16,7 @@ from trainer.distributed import processes
 from trainer.model.query_life import QueryLife, parameter_report
 from trainer.training import checkpoint
 from trainer.training.loop import Losses, TrainingLoop
+from trainer.training.precision import precision
 from trainer.training.run_log import Progress, Summary, write_skipped
 from trainer.training.stage_data import StageData
 
@@ -131,7 +132,7 @@ def make_accelerator(config: FitConfig) -> Accelerator:
     cpu = not torch.cuda.is_available()
     return Accelerator(
         cpu=cpu,  # without it accelerate wraps no module for processes that share a CPU
-        mixed_precision="no" if cpu else config.mixed_precision,
+        mixed_precision=precision(config),
         gradient_accumulation_steps=config.accumulation,
         kwargs_handlers=[several],
     )

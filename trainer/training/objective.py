@@ -72,11 +72,12 @@ class Objective(nn.Module):
         ids, mask = inputs.title_ids, inputs.title_mask
         own = OwnRows(first_row(len(row), device), len(row), self.seed, inputs.number)
         products = gather_numbers(inputs.products, device)
-        image = model.encode_images(inputs.images)
+        image, begun = model.encode_images(inputs.images), model.begin(ids, mask)
         patches = torch.ones(image.states.shape[:2], dtype=torch.bool, device=device)
-        titles = BatchSide.of(ids, mask, model.encode_titles(ids, mask).embedding, row).gathered()
+        title = model.encode_titles(ids, mask, begun)
+        titles = BatchSide.of(ids, mask, title.embedding, row, begun).gathered()
         images = BatchSide.of(image.states, patches, image.embedding, row).gathered()
-        fused = model.fuse(ids, mask, image.states)
+        fused = model.fuse(ids, mask, image.states, begun)
         own_pairs = model.match_fused(fused).index_select(0, row)
         losses, positives = self._product_losses(own, (titles, images), products, own_pairs)
         sides = [titles, images]
@@ -91,9 +92,11 @@ class Objective(nn.Module):
     def _queries(self, inputs: Inputs) -> BatchSide:
         assert inputs.query_ids is not None
         assert inputs.query_mask is not None
-        query = self.passes.encode_queries(inputs.query_ids, inputs.query_mask)
-        row = torch.arange(len(inputs.query_ids), device=inputs.query_ids.device)
-        return BatchSide.of(inputs.query_ids, inputs.query_mask, query.embedding, row)
+        ids, mask = inputs.query_ids, inputs.query_mask
+        begun = self.passes.begin(ids, mask)
+        query = self.passes.encode_queries(ids, mask, begun)
+        row = torch.arange(len(ids), device=ids.device)
+        return BatchSide.of(ids, mask, query.embedding, row, begun)
 
     def _product_losses(
         self,
@@ -113,7 +116,11 @@ class Objective(nn.Module):
             drawn = self._draw("itm", own, sides, matches.T)
             text = titles.of_row[drawn.text]
             logits = self.passes.match_titles(
-                titles.tokens[text], titles.mask[text], images.tokens, images.of_row[drawn.read]
+                titles.tokens[text],
+                titles.mask[text],
+                images.tokens,
+                images.of_row[drawn.read],
+                titles.begun_at(text),
             )
             losses["itm"] = _matched(
                 torch.cat([own_pairs, logits]), torch.ones(own.count), drawn.found
@@ -164,7 +171,9 @@ class Objective(nn.Module):
         text = queries.of_row[torch.cat([rows, drawn.text])]
         read = fusions.of_row[torch.cat([rows, drawn.read])]
         memory = Memory(fusions.tokens, fusions.mask, read)
-        return self.passes.match_queries(queries.tokens[text], queries.mask[text], memory)
+        return self.passes.match_queries(
+            queries.tokens[text], queries.mask[text], memory, queries.begun_at(text)
+        )
 
     def _contrast(
         self,

@@ -179,3 +179,19 @@ def test_missing_weights_are_an_error(folder: Path, tmp_path: Path) -> None:
     whole.save_pretrained(tmp_path, state_dict=state)
     with pytest.raises(UserError, match=r"lacks 10 weights, .*layer\.1\.attention"):
         load_bert(ModelConfig(bert=str(tmp_path)))
+
+
+def test_a_begun_text_goes_on_as_one_from_its_ids() -> None:
+    encoder = ModalEncoder(load_bert(ModelConfig(num_layers=3)))
+    for cross in encoder.cross:
+        torch.nn.init.normal_(cross.output.weight, std=0.2)
+    ids, mask = torch.randint(1000, 2000, (4, 6)), torch.ones(4, 6, dtype=torch.long)
+    mask[1, 3:] = 0
+    memory = Memory(torch.randn(4, 5, 32))
+    begun = encoder.begin(ids, mask)
+    torch.testing.assert_close(encoder.text(ids, mask, begun), encoder.text(ids, mask))
+    torch.testing.assert_close(
+        encoder.fused(ids, mask, memory, begun), encoder.fused(ids, mask, memory)
+    )
+    first = encoder.fused_first(ids, mask, memory, begun)
+    torch.testing.assert_close(first, encoder.fused(ids, mask, memory)[:, 0])

@@ -67,7 +67,7 @@ class ChatPeer:
         self._at_once = 0
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
-        self._server = _Listener(("127.0.0.1", 0), self._handler())
+        self._server = _Listener(("127.0.0.1", 0), type("Handler", (_Handler,), {"peer": self}))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
@@ -101,73 +101,73 @@ class ChatPeer:
             self.most_at_once = max(self.most_at_once, self._at_once)
             return len(self.bodies)
 
-    def _handler(peer) -> type[BaseHTTPRequestHandler]:  # noqa: N805
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
 
-            def setup(self) -> None:
-                super().setup()
-                self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                with peer._lock:
-                    peer._sockets.add(self.connection)
+class _Handler(BaseHTTPRequestHandler):
+    peer: ChatPeer
 
-            def finish(self) -> None:
-                with peer._lock:
-                    peer._sockets.discard(self.connection)
-                with suppress(OSError):
-                    super().finish()
+    protocol_version = "HTTP/1.1"
 
-            def do_GET(self) -> None:
-                models = {"data": [{"id": name} for name in peer.models]}
-                self._send(peer.listing or (200, models, {}))
+    def setup(self) -> None:
+        super().setup()
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self.peer._lock:
+            self.peer._sockets.add(self.connection)
 
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                if body.get("structured_outputs") == {"grammar": PROBE}:
-                    self._send(completion(PROBE_ANSWER if peer.grammars else "Hello!"))
-                    return
-                number = peer._enter(body, dict(self.headers))
-                try:
-                    answer = peer.behave(number, body)
-                finally:
-                    with peer._lock:
-                        peer._at_once -= 1
-                if answer is None:
-                    self.close_connection = True
-                    self.connection.close()
-                else:
-                    self._send(answer)
+    def finish(self) -> None:
+        with self.peer._lock:
+            self.peer._sockets.discard(self.connection)
+        with suppress(OSError):
+            super().finish()
 
-            def _send(self, answer: Answer) -> None:
-                status, body, headers = answer
-                if isinstance(body, Stream):
-                    self._stream(status, body)
-                    return
-                content = (body if isinstance(body, str) else json.dumps(body)).encode()
-                try:
-                    self.send_response(status)
-                    for name, value in headers.items():
-                        self.send_header(name, value)
-                    self.send_header("content-length", str(len(content)))
-                    self.end_headers()
-                    self.wfile.write(content)
-                except OSError:
-                    self.close_connection = True
+    def do_GET(self) -> None:
+        models = {"data": [{"id": name} for name in self.peer.models]}
+        self._send(self.peer.listing or (200, models, {}))
 
-            def _stream(self, status: int, stream: Stream) -> None:
-                self.close_connection = True
-                with suppress(OSError):
-                    self.send_response(status)
-                    self.end_headers()
-                    while True:
-                        self.wfile.write(stream.content)
-                        self.wfile.flush()
-                        time.sleep(stream.pause)
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if body.get("structured_outputs") == {"grammar": PROBE}:
+            self._send(completion(PROBE_ANSWER if self.peer.grammars else "Hello!"))
+            return
+        number = self.peer._enter(body, dict(self.headers))
+        try:
+            answer = self.peer.behave(number, body)
+        finally:
+            with self.peer._lock:
+                self.peer._at_once -= 1
+        if answer is None:
+            self.close_connection = True
+            self.connection.close()
+        else:
+            self._send(answer)
 
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
+    def _send(self, answer: Answer) -> None:
+        status, body, headers = answer
+        if isinstance(body, Stream):
+            self._stream(status, body)
+            return
+        content = (body if isinstance(body, str) else json.dumps(body)).encode()
+        try:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+        except OSError:
+            self.close_connection = True
 
-        return Handler
+    def _stream(self, status: int, stream: Stream) -> None:
+        self.close_connection = True
+        with suppress(OSError):
+            self.send_response(status)
+            self.end_headers()
+            while True:
+                self.wfile.write(stream.content)
+                self.wfile.flush()
+                time.sleep(stream.pause)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
 
 
 def hang(seconds: float) -> Answer:

@@ -1,17 +1,20 @@
-"""Readers of served models: grammars where the server knows them, several servers."""
+"""Readers and captioners of served models: grammars, several servers, pictures."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from genfilt.generators.llm.request_window import RetryPolicy
-from genfilt.generators.llm.served import VllmReader
+from genfilt.generators.llm.served import VllmCaptioner, VllmReader
 from genfilt.generators.llm.title_request import title_grammar
-from genfilt.generators.protocols import FIELDS, Attributes
+from genfilt.generators.prompts import render
+from genfilt.generators.protocols import FIELDS, Attributes, Caption, Failure
 from tests.generators.llm.chat_peer import Answer, Body, ChatPeer, attributes, completion
 
 QUICK = RetryPolicy(attempts=10, silence=60.0, first_pause=0.005, longest_pause=0.05)
@@ -95,3 +98,31 @@ def test_a_server_that_refuses_the_key_is_dropped_too(capsys: pytest.CaptureFixt
     ):
         check_all_read(list(read.read(TITLES)))
     assert "GENFILT_LLM_API_KEY" in capsys.readouterr().err
+
+
+def test_a_picture_travels_as_a_data_url(tmp_path: Path) -> None:
+    Image.new("RGBA", (900, 30), (255, 0, 0, 255)).save(tmp_path / "wide.png")
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    pictures = {"w": tmp_path / "wide.png", "b": tmp_path / "broken.jpg"}
+    with ChatPeer(lambda n, body: completion("A red bar.")) as peer, VllmCaptioner(peer.url) as see:
+        results = dict(see.describe(pictures))
+        picture, text = peer.bodies[0]["messages"][0]["content"]
+    assert results["w"] == Caption("A red bar.", raw="A red bar.")
+    assert isinstance(results["b"], Failure)
+    assert results["b"].reason == "unreadable picture"
+    assert picture["image_url"]["url"].startswith("data:image/jpeg;base64,")
+    assert text["text"] == render("image_caption")
+    assert "response_format" not in peer.bodies[0]
+
+
+def test_a_caption_that_echoes_the_prompt_is_a_failure(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+
+    def behave(number: int, body: Body) -> Answer:
+        return completion(body["messages"][0]["content"][1]["text"].upper())
+
+    with ChatPeer(behave) as peer, VllmCaptioner(peer.url) as see:
+        ((_, result),) = see.describe({"a": tmp_path / "a.png"})
+        assert len(peer.bodies) == 2
+    assert isinstance(result, Failure)
+    assert result.reason == "reply repeats the prompt"

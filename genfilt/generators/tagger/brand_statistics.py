@@ -17,14 +17,14 @@ from genfilt.vocabulary.tokens import singular
 LONGEST_NAME = 4  # words
 MIN_TITLES = 3  # that a run opens: two may be two colours of one product
 MIN_KINDS = 2  # of product that they are
-CONTINUATION_SHARE = (
-    0.8  # of a run's titles that go on with one word, so that the word is part of it
-)
 BRAND_PROBABILITY = 0.5  # of a word, at which it is more likely part of a brand than not
-# A run that the tagger doubts is a brand by its places alone: before many kinds, seldom elsewhere.
-MIN_KINDS_DOUBTED, MIN_OPENING_SHARE, MIN_PROBABILITY = 3, 0.9, 0.15
+RECURRING_PROBABILITY = 0.7  # the same for a run that opens two titles, or one kind of product
+SINGLE_PROBABILITY = 0.9  # the same for a name that no other title has
+# A run that the tagger doubts is a brand by its places: before many kinds, seldom elsewhere.
+MIN_KINDS_DOUBTED, MIN_OPENING_SHARE, MIN_PROBABILITY = 3, 0.9, 0.1
+# A continuation that covers most of a run's titles belongs to it unless the tagger excludes it.
+CONTINUATION_SHARE, MIN_CONTINUATION_PROBABILITY = 0.8, 0.05
 MAX_BEFORE_BRAND = 0.3  # of a run's titles, those that end in another name: a line, not a brand
-SINGLE_PROBABILITY = 0.9  # of a name that no other title has: the network alone vouches for it
 LINKS = frozenset(("by", "from"))  # a brand follows
 HOST_LINKS = frozenset(("for", "fits", "fit", "with", "compatible", "to"))  # no brand follows
 
@@ -84,7 +84,11 @@ def learn_brands(titles: Sequence[TaggedTitle]) -> BrandTable:
     _count_before_brand(titles, runs, likely | late)
     brands = {n for n in likely if runs[n].before_brand < MAX_BEFORE_BRAND * runs[n].titles} | late
     openings = {name[:1] for name in brands}
-    rejected = {name for name in names - brands if name[:1] not in openings}
+    rejected = {
+        name
+        for name in names - brands
+        if name[:1] not in openings and runs[name].titles >= MIN_TITLES
+    }
     return BrandTable(*(frozenset(" ".join(name) for name in each) for each in (brands, rejected)))
 
 
@@ -122,31 +126,32 @@ def _leading_runs(titles: Iterable[TaggedTitle]) -> dict[Name, _Run]:
 
 
 def _whole_names(runs: dict[Name, _Run]) -> Iterator[Name]:
-    """Yield runs of MIN_TITLES, each extended by the words that belong to it."""
+    """Yield runs that recur, each extended by the words that belong to it."""
     children: defaultdict[Name, list[Name]] = defaultdict(list)
     for name, run in runs.items():
-        if run.titles >= MIN_TITLES and len(run.kinds) >= MIN_KINDS:
+        if run.titles > 1:
             children[name[:-1]].append(name)
     waiting = children[()]
     while waiting:
         name = waiting.pop()
         longer = [child for child in children[name] if _continues(runs[name], runs[child])]
         waiting += longer
-        if (
-            runs[name].titles - sum(runs[child].titles for child in longer) >= MIN_TITLES
-            or not longer
-        ):
+        rest = runs[name].titles - sum(runs[child].titles for child in longer)
+        if rest >= MIN_TITLES or not longer:
             yield name
 
 
 def _continues(run: _Run, longer: _Run) -> bool:
     if longer.last_probability >= BRAND_PROBABILITY * longer.titles:
         return True
-    sure = longer.last_probability >= MIN_PROBABILITY * longer.titles
-    return sure and longer.titles >= CONTINUATION_SHARE * run.titles
+    possible = longer.last_probability >= MIN_CONTINUATION_PROBABILITY * longer.titles
+    covers = longer.titles >= max(MIN_TITLES, CONTINUATION_SHARE * run.titles)
+    return possible and covers and len(longer.kinds) >= MIN_KINDS
 
 
 def _is_likely(run: _Run) -> bool:
+    if run.titles < MIN_TITLES or len(run.kinds) < MIN_KINDS:
+        return run.mean >= RECURRING_PROBABILITY
     if run.mean >= BRAND_PROBABILITY:
         return True
     return (

@@ -45,7 +45,7 @@ def test_a_doubted_run_needs_many_kinds_and_no_place_elsewhere() -> None:
 
 
 def test_an_ordinary_opening_is_no_brand_and_no_title_calls_it_one() -> None:
-    table = learn_brands(shop("Large", 0.1))
+    table = learn_brands(shop("Large", 0.05))
     assert table == BrandTable(frozenset(), frozenset(("large",)))
     assert find_brand(tagged("Large lamp", 0.9, brand=(0, 1)), table) is None
 
@@ -53,6 +53,14 @@ def test_an_ordinary_opening_is_no_brand_and_no_title_calls_it_one() -> None:
 def test_one_kind_of_product_makes_no_brand_by_its_opening() -> None:
     titles = [tagged(f"Green {flavour} tea", 0.3) for flavour in ("mint", "lime", "rose", "plum")]
     assert learn_brands(titles).brands == frozenset()
+
+
+def test_two_titles_or_one_kind_need_a_tagger_that_is_sure() -> None:
+    assert learn_brands(shop("Plano", 0.8, 2)).brands == {"plano"}
+    assert learn_brands(shop("Plano", 0.6, 2)).brands == frozenset()
+    assert learn_brands(shop("Plano", 0.8, 1)).brands == frozenset()
+    one_kind = [tagged(f"Tena {size} pants", 0.8) for size in ("small", "large", "medium")]
+    assert learn_brands(one_kind).brands == {"tena"}
 
 
 def test_where_a_brand_is_looked_for() -> None:
@@ -73,9 +81,9 @@ def test_where_a_brand_is_looked_for() -> None:
 def test_a_line_of_products_that_opens_titles_of_makers_is_no_brand() -> None:
     makers = ("acme", "tindra", "norvell")
     titles = [
-        TaggedTitle([maker, "breeze", kind], 0, (2, 2), [0.9, 0.1, 0.0], None)
+        TaggedTitle([maker, line, kind], 0, (2, 2), [0.9, 0.1, 0.0], None)
         for maker in makers
-        for kind in KINDS
+        for line, kind in zip(("breeze", "teton", "halo", "orla") * 2, KINDS, strict=True)
     ]
     for kind in KINDS:
         words = ["breeze", kind, makers[len(kind) % 3]]

@@ -20,7 +20,7 @@ LOW, HIGH = -0.1, 1.0
 CURVE_WIDTH, CURVE_HEIGHT = 760, 240
 
 
-class Step(TypedDict):
+class FunnelStep(TypedDict):
     """A bar of a funnel."""
 
     name: str
@@ -51,10 +51,10 @@ class CurveChart(TypedDict):
     target: float
 
 
-def funnel(steps: Sequence[tuple[str, int]], *, logarithmic: bool = False) -> list[Step]:
+def funnel(steps: Sequence[tuple[str, int]], *, logarithmic: bool = False) -> list[FunnelStep]:
     """Return a bar for each (name, count), as wide as its share of the largest count."""
     most = max(count for _, count in steps) or 1
-    rows: list[Step] = []
+    rows: list[FunnelStep] = []
     before: int | None = None
     for name, count in steps:
         size = math.log10(count + 1) / math.log10(most + 1) if logarithmic else count / most

@@ -38,7 +38,7 @@ PAIRS = "pairs.npy"
 
 
 @dataclass(frozen=True)
-class Bench:
+class EffectBench:
     """What all arms of a shop share: texts, truth, labels and the arms' pairs."""
 
     shop: Shop
@@ -50,7 +50,7 @@ class Bench:
     pairs: Mapping[str, Integers]
 
     @classmethod
-    def read(cls, shop: Shop, split: str) -> Bench:
+    def read(cls, shop: Shop, split: str) -> EffectBench:
         """Read a shop; without a truth the relevant pairs are those known or found.
 
         Raises:
@@ -124,13 +124,13 @@ def run_effects(
 
 def _run_cell(cell: Cell, folder: Path, settings: EffectSettings) -> Iterator[bool]:
     """Run the arms of a cell; yield for each whether it was trained now."""
-    bench: Bench | None = None
+    bench: EffectBench | None = None
     for arm in cell.shop.arms(settings.arms):
         run = folder / arm.key
         if (run / RESULT).is_file():
             yield False
             continue
-        bench = bench or Bench.read(cell.shop, settings.split)
+        bench = bench or EffectBench.read(cell.shop, settings.split)
         name = cell.shop.db.stem
         say(f"{name}, seed {cell.seed}, batches of {cell.batch_size}: {arm.key}")
         began = time.monotonic()
@@ -150,7 +150,7 @@ def _run_cell(cell: Cell, folder: Path, settings: EffectSettings) -> Iterator[bo
         yield True
 
 
-def _train(bench: Bench, arm: Arm, cell: Cell, folder: Path, settings: EffectSettings) -> None:
+def _train(bench: EffectBench, arm: Arm, cell: Cell, folder: Path, settings: EffectSettings) -> None:
     run, shared = folder / arm.key, folder / "stage-1"
     fit(settings.config(1, cell), bench.shop.db, shared, resume=True)
     target = checkpoint.stage_folder(run, 1)

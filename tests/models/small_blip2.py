@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.models.small_models import save_tokenizer
+from tests.models.small_models import QFORMER, VISION, save_tokenizer
 
 
 def save_blip2(folder: Path) -> Path:
@@ -25,37 +25,9 @@ def save_blip2(folder: Path) -> Path:
     processor.save_pretrained(folder)
     torch.manual_seed(0)
     config = Blip2Config(
-        vision_config={
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "image_size": 28,
-            "patch_size": 14,
-            "initializer_range": 0.5,
-        },
-        qformer_config={
-            "hidden_size": 32,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "intermediate_size": 64,
-            "encoder_hidden_size": 32,
-            "initializer_range": 0.5,
-        },
-        text_config={
-            "model_type": "opt",
-            "vocab_size": len(tokenizer),
-            "hidden_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "ffn_dim": 64,
-            "word_embed_proj_dim": 64,
-            "max_position_embeddings": 2048,
-            "tie_word_embeddings": False,
-            "bos_token_id": tokenizer.bos_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-        },
+        vision_config=VISION,
+        qformer_config=QFORMER,
+        text_config=_opt(tokenizer),
         num_query_tokens=4,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
     )
@@ -69,3 +41,20 @@ def save_blip2(folder: Path) -> Path:
         model.language_model.lm_head.weight[tokenizer.eos_token_id] *= 2
     model.save_pretrained(folder)
     return folder
+
+
+def _opt(tokenizer) -> dict:
+    return {
+        "model_type": "opt",
+        "vocab_size": len(tokenizer),
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "ffn_dim": 64,
+        "word_embed_proj_dim": 64,
+        "max_position_embeddings": 2048,
+        "tie_word_embeddings": False,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }

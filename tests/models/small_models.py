@@ -4,6 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+VISION = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "image_size": 28,
+    "patch_size": 14,
+    "initializer_range": 0.5,
+}
+QFORMER = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "encoder_hidden_size": 32,
+    "initializer_range": 0.5,
+}
 CHAT = "{% for m in messages %}{{ m['content'] }}{% endfor %}\nAnswer:"
 
 
@@ -81,24 +98,8 @@ def save_instructblip(folder: Path, language: str) -> Path:
     processor.save_pretrained(folder)
     torch.manual_seed(0)
     config = InstructBlipConfig(
-        vision_config={
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "image_size": 28,
-            "patch_size": 14,
-            "initializer_range": 0.5,
-        },
-        qformer_config={
-            "vocab_size": len(qformer_tokenizer),
-            "hidden_size": 32,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "intermediate_size": 64,
-            "encoder_hidden_size": 32,
-            "initializer_range": 0.5,
-        },
+        vision_config=VISION,
+        qformer_config={"vocab_size": len(qformer_tokenizer), **QFORMER},
         text_config=_language_config(language, tokenizer),
         num_query_tokens=4,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),

@@ -34,6 +34,13 @@ class PresetName(StrEnum):
     paper = "paper"
 
 
+class Precision(StrEnum):
+    """Number format that the layers compute in."""
+
+    no = "no"
+    bf16 = "bf16"
+
+
 class Split(StrEnum):
     """Part of the data, by product."""
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 MAX_PAIRS = 100_000_000
 IMAGE_TITLE_SIGMA = 0.9  # the paper's
-MIN_KNOWN_PAIRS = 100  # of train, from which auto chooses the calibrated rule; docs/sigma.md
+# Known train pairs from which auto chooses the calibrated rule. On Luma, by whole queries, 0.9
+# had a precision of 0.55 from 100 known pairs, and of 1.0, with few corrections, from 200 and 400.
+MIN_KNOWN_PAIRS = 200
 
 
 class RuleName(StrEnum):

@@ -240,7 +240,7 @@ def test_a_filter_that_corrects_nothing_says_what_to_try(store: Store, embedder:
     assert made.corrections == 0
     found = advice(store)
     assert found.startswith("No pair reaches sigma 0.99 under the rule paper. Try: a lower --sigma")
-    assert "--rule calibrated, which needs 100" in found
+    assert "--rule calibrated, which needs 200" in found
 
 
 def test_corrections_are_counted_by_what_training_can_see(store: Store, embedder: Embedder) -> None:

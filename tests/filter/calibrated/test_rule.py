@@ -108,8 +108,9 @@ def test_titles_alone_are_fitted_without_pictures(embedder: Embedder) -> None:
 
 
 def test_auto_is_calibrated_where_enough_is_known(
-    embedder: Embedder, capsys: pytest.CaptureFixture[str]
+    embedder: Embedder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("genfilt.filter.rules.MIN_KNOWN_PAIRS", 100)
     with shop() as store:
         capsys.readouterr()
         made = filter_pairs(store, FilterSettings(0.9), embedder)

@@ -21,7 +21,8 @@ BRAND_PROBABILITY = 0.5  # of a word, at which it is more likely part of a brand
 RECURRING_PROBABILITY = 0.7  # the same for a run that opens two titles, or one kind of product
 SINGLE_PROBABILITY = 0.9  # the same for a name that no other title has
 # A run that the tagger doubts is a brand by its places: before many kinds, seldom elsewhere.
-MIN_KINDS_DOUBTED, MIN_OPENING_SHARE, MIN_PROBABILITY = 3, 0.9, 0.1
+MIN_OPENING_SHARE = 0.9  # of the titles with the run, those that it opens
+MIN_PROBABILITY_OF_KINDS = {3: 0.1, 6: 0.02}  # kinds of product -> the least the tagger must allow
 # A continuation that covers most of a run's titles belongs to it unless the tagger excludes it.
 CONTINUATION_SHARE, MIN_CONTINUATION_PROBABILITY = 0.8, 0.05
 MAX_BEFORE_BRAND = 0.3  # of a run's titles, those that end in another name: a line, not a brand
@@ -113,15 +114,17 @@ def find_brand(title: TaggedTitle, table: BrandTable) -> tuple[int, int] | None:
 
 
 def _leading_runs(titles: Iterable[TaggedTitle]) -> dict[Name, _Run]:
+    """Return all runs of words that open titles, before or after a leading parameter."""
     runs: defaultdict[Name, _Run] = defaultdict(_Run)
     for title in titles:
-        limit = title.core[1] if title.core[1] > title.first else len(title.words)
-        for end in range(title.first + 1, min(title.first + LONGEST_NAME, limit) + 1):
-            run = runs[tuple(title.words[title.first : end])]
-            run.titles += 1
-            run.probability += _mean(title.probability[title.first : end])
-            run.last_probability += title.probability[end - 1]
-            run.kinds.add(singular(title.words[title.core[1]]))
+        for start in {0, title.first}:
+            limit = title.core[1] if title.core[1] > start else len(title.words)
+            for end in range(start + 1, min(start + LONGEST_NAME, limit) + 1):
+                run = runs[tuple(title.words[start:end])]
+                run.titles += 1
+                run.probability += _mean(title.probability[start:end])
+                run.last_probability += title.probability[end - 1]
+                run.kinds.add(singular(title.words[title.core[1]]))
     return dict(runs)
 
 
@@ -154,11 +157,8 @@ def _is_likely(run: _Run) -> bool:
         return run.mean >= RECURRING_PROBABILITY
     if run.mean >= BRAND_PROBABILITY:
         return True
-    return (
-        len(run.kinds) >= MIN_KINDS_DOUBTED
-        and run.titles >= MIN_OPENING_SHARE * run.anywhere
-        and run.mean >= MIN_PROBABILITY
-    )
+    needed = (least for kinds, least in MIN_PROBABILITY_OF_KINDS.items() if len(run.kinds) >= kinds)
+    return run.titles >= MIN_OPENING_SHARE * run.anywhere and run.mean >= min(needed, default=1.0)
 
 
 def _count_anywhere(

@@ -162,7 +162,7 @@ def choose_rule(store: Store, settings: FilterSettings) -> Choice:
     if clicked + labelled < MIN_KNOWN_PAIRS:
         return Choice(RuleName.paper, f"{found}, calibrated needs {MIN_KNOWN_PAIRS}")
     if not probability:
-        return Choice(RuleName.paper, f"sigma {settings.sigma:g} is no probability")
+        return Choice(RuleName.paper, f"sigma {settings.sigma:g} is not a probability")
     if labelled:
         return Choice(RuleName.calibrated, found)
     return Choice(

@@ -1,4 +1,4 @@
-"""IP addresses of the open internet, told from those of IANA's special-purpose registries."""
+"""IP addresses of the open internet, as distinct from IANA's special-purpose ranges."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def draw_negatives(
 def row_uniforms(seed: int, step: int, side: str, rows: int) -> Tensor:
     """Return one number in [0, 1) a row of the gathered batch, the same in every process.
 
-    It hangs on (seed, step, side, row) alone, so a resumed run and a run on more processes draw
+    It depends on (seed, step, side, row) alone, so a resumed run and a run on more processes draw
     what one uninterrupted process draws.
     """
     key = (seed, step, *side.encode())

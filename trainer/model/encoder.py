@@ -219,7 +219,7 @@ def load_bert(config: ModelConfig) -> BertModel:
 
 
 def load_whole(model_class: Any, name: str, **options: Any) -> tuple[Any, dict[str, Any]]:
-    """Return a pretrained float32 model and what transformers says of its loading, in silence.
+    """Return a pretrained float32 model and the report of its loading, which is not printed.
 
     The caller decides which missing keys are a fault, so the library's own report is not shown.
     """

@@ -64,7 +64,7 @@ def parse_title_reply(title: str, reply: Reply, attempts: int) -> Attributes | F
     try:
         values = parse_json(reply.text)
     except ValueError:
-        return Failure("reply is no JSON", reply.text)
+        return Failure("reply is not JSON", reply.text)
     read = _fields(values)
     if read is None:
         return Failure("reply does not fit the schema", reply.text)

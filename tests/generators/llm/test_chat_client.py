@@ -142,7 +142,7 @@ def test_one_request_that_hangs_is_a_failure_and_the_rest_goes_on() -> None:
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (completion("no json"), "reply is no JSON"),
+        (completion("no json"), "reply is not JSON"),
         (completion('{"core_word": "coat"}'), "reply does not fit the schema"),
         (completion(" "), "empty reply"),
         (completion('{"core', "length"), "reply was cut off"),

@@ -150,7 +150,9 @@ def _run_cell(cell: Cell, folder: Path, settings: EffectSettings) -> Iterator[bo
         yield True
 
 
-def _train(bench: EffectBench, arm: Arm, cell: Cell, folder: Path, settings: EffectSettings) -> None:
+def _train(
+    bench: EffectBench, arm: Arm, cell: Cell, folder: Path, settings: EffectSettings
+) -> None:
     run, shared = folder / arm.key, folder / "stage-1"
     fit(settings.config(1, cell), bench.shop.db, shared, resume=True)
     target = checkpoint.stage_folder(run, 1)

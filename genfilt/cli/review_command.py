@@ -80,12 +80,19 @@ def _serve(session: ReviewSession, port: int, reviewer: str, *, browser: bool) -
     """Serve the page until Ctrl-C."""
     import webbrowser
 
-    from genfilt.review.server import ReviewServer, free_port
+    from genfilt.review.server import ReviewServer
 
-    server = ReviewServer(session, free_port(port), reviewer)
+    server = ReviewServer(session, port, reviewer)
     say(f"Review the {session.title} at {server.address}\nCtrl-C ends; every answer is kept.")
     if browser:
         webbrowser.open(server.address)
     with suppress(KeyboardInterrupt):  # the way to end it
         server.serve()
-    say("Ended; every answer is in the table reviews.")
+    waiting = session.apply_waiting()
+    if waiting:
+        say(
+            f"Ended; {waiting:,} answers wait in {session.journal} since another command has the "
+            "database. They are applied when genfilt review runs again."
+        )
+    else:
+        say("Ended; every answer is in the table reviews.")

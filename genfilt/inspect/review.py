@@ -46,7 +46,8 @@ SELECT query_id, product_id, query, title, attributes, image_text AS caption, im
        probability
 FROM (SELECT score, probability,
              (SELECT min(query_id) FROM query_no n WHERE n.q = drawn.q) AS query_id,
-             (SELECT min(product_id) FROM product_no n WHERE n.p = drawn.p) AS product_id
+             (SELECT min(product_id) FROM product_no n JOIN products USING (product_id)
+              WHERE n.p = drawn.p AND split = $split) AS product_id
       FROM drawn)
 JOIN queries USING (query_id) JOIN products USING (product_id) JOIN product_no USING (product_id)
 LEFT JOIN features USING (f)
@@ -91,7 +92,7 @@ def draw_sample(
         with store.registered("sizes", allotted):
             drawn = store.arrow(DRAWN, {"seed": seed})
         with store.registered("drawn", drawn):
-            rows = store.arrow(SHEET, {"seed": seed})
+            rows = store.arrow(SHEET, {"seed": seed, "split": split})
         with store.registered("sheet", rows):
             store.connection.execute(
                 "INSERT INTO samples SELECT ?, filter_id, query_id, product_id, score, "
@@ -126,9 +127,13 @@ WITH fitting AS (
     LEFT JOIN filter_fits old_fit ON old_fit.filter_id = old.filter_id
     LEFT JOIN filter_fits here_fit ON here_fit.filter_id = here.filter_id
     WHERE old_fit.fit IS NOT DISTINCT FROM here_fit.fit
+), narrowed AS (
+    -- Draws from a selection of the corrections speak of that selection alone.
+    SELECT value, name FROM meta WHERE starts_with(name, 'selection of draw ')
 ), judged AS (
     SELECT draw, probability, v.positive
     FROM samples SEMI JOIN fitting USING (filter_id)
+    ANTI JOIN narrowed ON name = 'selection of draw ' || draw
     JOIN query_no USING (query_id) JOIN product_no USING (product_id)
     SEMI JOIN qp_corrections c ON c.q = query_no.q AND c.f = product_no.f
     SEMI JOIN (FROM products WHERE split = $split) USING (product_id)

@@ -1,5 +1,6 @@
 -- One pair with all that a reviewer needs to judge it.
-SELECT query, title, coalesce(category, '') AS category, image,
+SELECT query_no.q, query, title, coalesce(category, '') AS category,
+       image_key IS NOT NULL AS has_picture,
        a.core_word, a.brand, a.color, a.material, a.model_parameters,
        features.image_text AS caption, c.q_i, c.q_t, c.score, coalesce(c.reasons, '') AS reasons
 FROM queries

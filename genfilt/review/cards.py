@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from urllib.parse import quote
 
 from genfilt.common.errors import UserError
 from genfilt.common.html import plain
+from genfilt.review.wording import reasons_in_words
 from genfilt.store.store import Store
 
 ATTRIBUTES = {
@@ -38,7 +41,7 @@ class ReviewCard:
         caption: text read from the picture, or None.
         q_i, q_t: cosines of the query with picture and title; None without a caption.
         score: what sigma is compared with; None for a pair that was not stored.
-        reasons: what speaks for the pair and against it, a sentence each.
+        reasons: what speaks for the pair and against it, in a merchandiser's words.
         known: products that train clicks or labels call relevant to the query.
         link: the product's page in the shop, or None.
     """
@@ -58,6 +61,11 @@ class ReviewCard:
     known: list[KnownProduct]
     link: str | None
 
+    @property
+    def shown_products(self) -> list[str]:
+        """Return the ids of all products on the card."""
+        return [self.product_id, *(other.product_id for other in self.known)]
+
 
 def load_card(store: Store, query_id: str, product_id: str, link: str | None) -> ReviewCard:
     """Return the card of a pair.
@@ -75,31 +83,32 @@ def load_card(store: Store, query_id: str, product_id: str, link: str | None) ->
     if not rows:
         raise UserError(f"The database has no query {query_id!r} or no product {product_id!r}.")
     row = rows[0]
-    known = store.arrow(_sql("known_products"), {"query_id": query_id}).to_pylist()
+    known = store.arrow(_sql("known_products"), {"q": row["q"]}).to_pylist()
     return ReviewCard(
         query_id=query_id,
         product_id=product_id,
         query=plain(row["query"]),
         title=plain(row["title"], 500),
         category=plain(row["category"]),
-        has_picture=row["image"] is not None,
+        has_picture=row["has_picture"],
         attributes=[(name, plain(row[key])) for key, name in ATTRIBUTES.items() if row[key]],
         caption=plain(row["caption"]) if row["caption"] else None,
         q_i=row["q_i"],
         q_t=row["q_t"],
         score=row["score"],
-        reasons=[part.strip() for part in row["reasons"].split(";") if part.strip()],
+        reasons=reasons_in_words(row["reasons"]),
         known=[_known(other) for other in known if other["product_id"] != product_id],
         link=_link(link, product_id),
     )
 
 
-def picture_path(store: Store, product_id: str) -> str | None:
-    """Return the file of a product's picture, None where it has none."""
-    path = store.scalar(
-        "SELECT image FROM products WHERE product_id = ? AND image_key IS NOT NULL", [product_id]
+def picture_paths(store: Store, product_ids: Sequence[str]) -> dict[str, str]:
+    """Return the picture files of products by id, of those that have one."""
+    sql = (
+        "SELECT product_id, image FROM products "
+        "WHERE image_key IS NOT NULL AND product_id IN (SELECT unnest($ids::VARCHAR[]))"
     )
-    return None if path is None else str(path)
+    return dict(store.rows(sql, {"ids": list(product_ids)}))
 
 
 def _known(row: dict[str, object]) -> KnownProduct:
@@ -113,8 +122,6 @@ def _known(row: dict[str, object]) -> KnownProduct:
 
 
 def _link(template: str | None, product_id: str) -> str | None:
-    from urllib.parse import quote
-
     return template.replace("{product_id}", quote(product_id, safe="")) if template else None
 
 

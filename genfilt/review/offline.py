@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import secrets
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +14,7 @@ from genfilt.common.atomic import write_text
 from genfilt.common.console import track
 from genfilt.common.html import render
 from genfilt.common.photos import thumbnail
-from genfilt.review.cards import load_card, picture_path
+from genfilt.review.cards import load_card, picture_paths
 from genfilt.review.queue import load_queue
 from genfilt.review.session import ReviewSession
 from genfilt.store.store import Store
@@ -32,17 +33,23 @@ def write_offline_page(session: ReviewSession, path: Path, reviewer: str = "") -
     """
     with Store(session.db, read_only=True) as store:
         items = load_queue(store, session.draw, reviewer)
-        cards, pictures = [], {}
+        cards = []
+        pictures: dict[str, str | None] = {}
         with track("cards", len(items)) as advance:
             for item in items:
                 card = load_card(store, item.query_id, item.product_id, session.link)
                 cards.append(asdict(card))
-                shown = [item.product_id, *(known.product_id for known in card.known)]
-                for product_id in shown:
-                    if product_id not in pictures:
-                        pictures[product_id] = thumbnail(picture_path(store, product_id))
+                new = [i for i in card.shown_products if i not in pictures]
+                paths = picture_paths(store, new)
+                pictures |= {i: thumbnail(paths[i]) if i in paths else None for i in new}
                 advance(1)
-    data = {"items": [asdict(item) for item in items], "cards": cards, "pictures": pictures}
+    data = {
+        # Under this name the browser keeps the answers: another draw's page must not show them.
+        "page": f"{session.draw}-{secrets.token_hex(8)}",
+        "items": [asdict(item) for item in items],
+        "cards": cards,
+        "pictures": pictures,
+    }
     text = json.dumps(data, ensure_ascii=False, default=str).translate(JSON_ESCAPES)
     script, style = (
         (files("genfilt.review") / "static" / name).read_text("utf-8")

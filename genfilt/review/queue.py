@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.resources import files
 
+from genfilt.common.html import plain
 from genfilt.common.statistics import wilson_interval
 from genfilt.inspect.review import draw_sample
 from genfilt.review.selection import Selection
+from genfilt.review.wording import reasons_in_words
 from genfilt.store.store import Store
 
+DRAW_SIZE = 200  # pairs: an hour's work, and +-5 % where nine of ten are right
 HALF_WIDTH = 0.05  # of the precision's 95 % interval that a review aims at
 MAX_NEEDED = 2000  # answers; the widest share, 0.5, needs 381
 
@@ -19,6 +22,7 @@ class QueueItem:
     """A pair to review.
 
     Attributes:
+        reasons: what speaks for the pair and against it, in a merchandiser's words.
         mine: this reviewer's answer: 1, 0, or None.
         others: how many other reviewers answered.
     """
@@ -29,7 +33,7 @@ class QueueItem:
     title: str
     category: str
     score: float
-    reasons: str
+    reasons: list[str]
     probability: float
     mine: int | None
     others: int
@@ -46,33 +50,38 @@ class Agreement:
 def open_draw(store: Store, size: int | None, selection: Selection) -> int:
     """Return the number of the draw to review: the unfinished one, else a new one.
 
-    A draw of the current filter with pairs that nobody answered is continued, unless a size or a
-    selection is given.
+    Without a size the newest draw of the current filter and the same selection goes on, as long
+    as a pair of it has no answer.
 
     Args:
         store: the tables, writable.
-        size: pairs to draw; None for 200, or to continue.
+        size: pairs to draw; None for DRAW_SIZE, or to continue.
         selection: which pairs may be drawn.
 
     Raises:
         UserError: nothing is left to review.
     """
-    if size is None and selection.is_open:
+    if size is None:
         unfinished = store.scalar(
-            "SELECT max(draw) FROM samples JOIN filters USING (filter_id) WHERE current AND "
-            "(query_id, product_id) NOT IN (SELECT query_id, product_id FROM reviews "
-            "WHERE verdict IS NOT NULL)"
+            (files("genfilt.review") / "unfinished_draw.sql").read_text("utf-8"),
+            {"selection": selection.as_text()},
         )
         if unfinished is not None:
             return int(unfinished)
-    draw_sample(store, size or 200, narrow=selection.narrow)
-    return int(store.scalar("SELECT max(draw) FROM samples"))
+    draw_sample(store, size or DRAW_SIZE, narrow=selection.narrow)
+    draw = int(store.scalar("SELECT max(draw) FROM samples"))
+    if not selection.is_open:
+        store.set_meta(f"selection of draw {draw}", selection.as_text())
+    return draw
 
 
 def load_queue(store: Store, draw: int, reviewer: str) -> list[QueueItem]:
     """Return a draw's pairs in the order in which a reviewer sees them."""
     sql = (files("genfilt.review") / "queue.sql").read_text("utf-8")
     rows = store.arrow(sql, {"draw": draw, "reviewer": reviewer}).to_pylist()
+    for row in rows:
+        row |= {name: plain(row[name]) for name in ("query", "title", "category")}
+        row["reasons"] = reasons_in_words(row["reasons"])
     return [QueueItem(**row) for row in rows]
 
 

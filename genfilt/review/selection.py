@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 
-from genfilt.common.errors import UsageError
+from genfilt.common.errors import UsageError, UserError
+from genfilt.review.wording import reasons_in_words
 from genfilt.store.store import Store
 
 AROUND = 0.05  # scores at most so far from --around are drawn
@@ -14,9 +16,9 @@ CONDITIONS = {
     "query": "q IN (SELECT q FROM query_no JOIN queries USING (query_id) "
     "WHERE query_id = $query OR contains(lower(query), lower($query)))",
     "reason": "(q, p) IN (SELECT c.q, n.p FROM qp_corrections c JOIN product_no n USING (f) "
-    "WHERE contains(lower(c.reasons), lower($reason)))",
+    "WHERE c.reasons IN (SELECT unnest($reason::VARCHAR[])))",
     "category": "p IN (SELECT p FROM product_no JOIN products USING (product_id) "
-    "WHERE lower(category) = lower($category))",
+    "WHERE split = 'train' AND lower(category) = lower($category))",
     "around": f"abs(score - $around) <= {AROUND}",
     "new": "(q, p) NOT IN (SELECT q, p FROM samples JOIN query_no USING (query_id) "
     "JOIN product_no USING (product_id))",
@@ -63,14 +65,43 @@ class Selection:
         """Tell whether every correction may be drawn."""
         return self == Selection()
 
+    def as_text(self) -> str:
+        """Return the conditions as a JSON object, for the record of a draw."""
+        return json.dumps({k: v for k, v in asdict(self).items() if v not in (None, False)})
+
     def narrow(self, store: Store) -> None:
-        """Remove the pairs that are not selected from the temporary table `reviewable`."""
+        """Remove the pairs that are not selected from the temporary table `reviewable`.
+
+        Raises:
+            UserError: there are corrections to review, and none is selected.
+        """
+        counted = "SELECT count(*) FROM reviewable"
+        all_pairs = store.scalar(counted)
         if self.disagreed:
             store.connection.execute(DISAGREED)
         for name, condition in CONDITIONS.items():
             value = getattr(self, name)
-            if value is not None and value is not False:
-                parameters = {} if value is True else {name: value}
-                store.connection.execute(
-                    f"DELETE FROM reviewable WHERE NOT ({condition})", parameters
-                )
+            if value is None or value is False:
+                continue
+            parameters = {} if value is True else {name: value}
+            if name == "reason":
+                parameters = {"reason": _matching_reasons(store, value)}
+            store.connection.execute(f"DELETE FROM reviewable WHERE NOT ({condition})", parameters)
+        if not self.is_open and not store.scalar(counted) and (all_pairs or self.disagreed):
+            raise UserError(
+                f"No correction fits {self.options()}; review without it, or with another value."
+            )
+
+    def options(self) -> str:
+        """Return the conditions as options of the command line."""
+        given = json.loads(self.as_text())
+        return " ".join(f"--{k}" if v is True else f"--{k} {v}" for k, v in given.items())
+
+
+def _matching_reasons(store: Store, words: str) -> list[str]:
+    """Return the reasons that contain words, as the filter writes or as the page shows them."""
+    wanted = words.casefold()
+    found = store.rows("SELECT DISTINCT reasons FROM qp_corrections WHERE reasons IS NOT NULL")
+    return [
+        text for (text,) in found if wanted in "; ".join((text, *reasons_in_words(text))).casefold()
+    ]

@@ -1,135 +1,95 @@
-"""The review page's server on 127.0.0.1: one token, one cookie, and the files that it names."""
+"""The review page's server on 127.0.0.1: the page, its data, its pictures and the answers."""
 
 from __future__ import annotations
 
 import json
-import secrets
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
-from urllib.parse import urlsplit
+from threading import Semaphore
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from genfilt.common.errors import LockedError, UserError
 from genfilt.common.html import render
 from genfilt.common.photos import open_photo
+from genfilt.review.access import HOST, ReviewAccess
 from genfilt.review.session import ReviewSession
 
-HOST = "127.0.0.1"
 PICTURE_SIDE = 720  # pixels of the longest side that is sent
+PICTURES_AT_A_TIME = 2  # a decoded picture may need 160 MB
 MAX_BODY = 64 * 1024  # bytes of an answer
+SHUTDOWN_SECONDS = 3  # for requests that are still answered when the server ends
 STATIC = {"review.js": "text/javascript", "review.css": "text/css"}
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Cache-Control": "no-store",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+ANSWER_FIELDS = {"query_id", "product_id", "verdict", "reviewer"}
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class ReviewServer:
-    """The page, its data and its pictures, for whoever has this start's token.
-
-    The token is exchanged once for an HttpOnly cookie. Every other request must have the cookie and
-    name this server as its host (against DNS rebinding); writing ones must come from this page
-    (against cross-site request forgery).
+    """The page for whoever has this start's token, which `ReviewAccess` checks.
 
     Args:
         session: what is reviewed.
-        port: on 127.0.0.1.
+        port: on 127.0.0.1; 0 finds a free one.
         reviewer: the name that the page begins with.
+
+    Raises:
+        UserError: the port is taken.
     """
 
     def __init__(self, session: ReviewSession, port: int, reviewer: str = "") -> None:
-        self.session, self.port, self.reviewer = session, port, reviewer
-        self.token = secrets.token_urlsafe(32)
-        self._token_used = False
-        self._cookie = f"genfilt_review_{port}", secrets.token_urlsafe(32)
-        self.app = Starlette(
-            routes=[
-                Route("/", self._page),
-                Route("/static/{name}", self._guarded(self._static)),
-                Route("/api/queue", self._guarded(self._queue)),
-                Route("/api/card", self._guarded(self._card)),
-                Route("/api/answer", self._guarded(self._answer), methods=["POST"]),
-                Route("/picture", self._guarded(self._picture)),
-            ]
+        self.session, self.reviewer = session, reviewer
+        self._decoding = Semaphore(PICTURES_AT_A_TIME)
+        # From here on connections wait, so that a browser may be opened before `serve` runs.
+        self._socket = _listening(port)
+        self.port = int(self._socket.getsockname()[1])
+        routes = [
+            Route("/", self._page),
+            Route("/static/{name}", self._static),
+            Route("/api/queue", _plainly(self._queue)),
+            Route("/api/card", _plainly(self._card)),
+            Route("/api/answer", _plainly(self._answer), methods=["POST"]),
+            Route("/picture", _plainly(self._picture)),
+        ]
+        application = Starlette(routes=routes)
+        # A redirect would repeat what the request calls itself.
+        application.router.redirect_slashes = False
+        self.app = ReviewAccess(application, self.port)
+        config = uvicorn.Config(
+            self.app,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
+        self._uvicorn = uvicorn.Server(config)
 
     @property
     def address(self) -> str:
         """Return the address that opens the page, with this start's token."""
-        return f"http://{HOST}:{self.port}/?token={self.token}"
+        return f"http://{HOST}:{self.port}/?token={self.app.token}"
 
     def serve(self) -> None:
-        """Serve until interrupted."""
-        config = uvicorn.Config(
-            self.app, host=HOST, port=self.port, log_level="error", access_log=False
-        )
-        uvicorn.Server(config).run()
+        """Serve until interrupted or stopped."""
+        self._uvicorn.run(sockets=[self._socket])
 
-    def _guarded(self, handler: Handler) -> Handler:
-        async def guarded(request: Request) -> Response:
-            refusal = self._refusal(request)
-            if refusal is not None:
-                return refusal
-            try:
-                response = await handler(request)
-            except LockedError:
-                text = "Another command has the database; the page tries again."
-                response = JSONResponse({"error": text, "locked": True}, 503)
-            except UserError as error:
-                response = JSONResponse({"error": str(error)}, 400)
-            response.headers.update(HEADERS)
-            return response
-
-        return guarded
-
-    def _refusal(self, request: Request) -> Response | None:
-        if not self._is_own_host(request):
-            return _plain("This server answers to 127.0.0.1 only.", 400)
-        if not self._has_cookie(request):
-            return _plain("Open the address that genfilt review printed.", 403)
-        if request.method != "GET" and not self._is_own_page(request):
-            return _plain("Answers are taken from the review page only.", 403)
-        return None
-
-    def _is_own_host(self, request: Request) -> bool:
-        hosts = request.headers.getlist("host")
-        return len(hosts) == 1 and hosts[0] in (f"{HOST}:{self.port}", f"localhost:{self.port}")
-
-    def _has_cookie(self, request: Request) -> bool:
-        name, value = self._cookie
-        return secrets.compare_digest(request.cookies.get(name, "").encode(), value.encode())
-
-    def _is_own_page(self, request: Request) -> bool:
-        origin = urlsplit(request.headers.get("origin", ""))
-        json_body = request.headers.get("content-type", "").startswith("application/json")
-        return json_body and origin.scheme == "http" and origin.netloc == request.headers["host"]
+    def stop(self) -> None:
+        """End `serve`, from another thread."""
+        self._uvicorn.should_exit = True
 
     async def _page(self, request: Request) -> Response:
-        if not self._is_own_host(request):
-            return _plain("This server answers to 127.0.0.1 only.", 400)
-        if "token" in request.query_params:
-            return self._exchange(request)
-        if not self._has_cookie(request):
-            return _plain("Open the address that genfilt review printed.", 403)
         values = {
             "heading": self.session.title,
             "reviewer": self.reviewer,
@@ -139,26 +99,12 @@ class ReviewServer:
             "policy": None,
         }
         text = render("genfilt.review", "review.html.jinja", values)
-        return Response(text, media_type="text/html", headers=HEADERS)
-
-    def _exchange(self, request: Request) -> Response:
-        """Give the cookie for the token, once."""
-        given = request.query_params["token"].encode()
-        right = secrets.compare_digest(given, self.token.encode())
-        if right and not self._token_used:
-            self._token_used = True
-            response = RedirectResponse("/", 303, HEADERS)
-            name, value = self._cookie
-            response.set_cookie(name, value, httponly=True, samesite="strict")
-            return response
-        if self._has_cookie(request):
-            return RedirectResponse("/", 303, HEADERS)
-        return _plain("This address was used already; run genfilt review again for a new one.", 403)
+        return Response(text, media_type="text/html")
 
     async def _static(self, request: Request) -> Response:
         name = request.path_params["name"]
         if name not in STATIC:
-            return _plain("There is no such file.", 404)
+            return PlainTextResponse("There is no such file.", 404)
         text = (files("genfilt.review") / "static" / name).read_text("utf-8")
         return Response(text, media_type=STATIC[name])
 
@@ -173,13 +119,15 @@ class ReviewServer:
 
     async def _answer(self, request: Request) -> Response:
         given = await _json_object(request)
-        texts = [given.get(name) for name in ("query_id", "product_id", "reviewer")]
-        verdict, note = given.get("verdict"), given.get("note")
-        if not all(isinstance(text, str) for text in texts) or not isinstance(note, str | None):
-            raise UserError("An answer needs query_id, product_id, reviewer and verdict.")
+        if not given.keys() >= ANSWER_FIELDS:
+            raise UserError(f"An answer needs {', '.join(sorted(ANSWER_FIELDS))}.")
+        verdict, note = given["verdict"], given.get("note")
+        if not isinstance(verdict, int | None) or not isinstance(note, str | None):
+            raise UserError("The verdict must be 1, 0 or null, and a note must be a text.")
+        texts = [given[name] for name in ("query_id", "product_id", "reviewer")]
+        if not all(isinstance(text, str) for text in texts):
+            raise UserError("The ids and the reviewer must be texts.")
         query_id, product_id, reviewer = map(str, texts)
-        if not isinstance(verdict, int | None):
-            raise UserError(f"The verdict must be 1, 0 or null, got {verdict!r}.")
         written = await run_in_threadpool(
             self.session.answer, query_id, product_id, verdict, reviewer, note
         )
@@ -187,15 +135,46 @@ class ReviewServer:
 
     async def _picture(self, request: Request) -> Response:
         product_id = request.query_params.get("product_id", "")
-        path = await run_in_threadpool(self.session.picture, product_id)
-        content = None if path is None else await run_in_threadpool(_jpeg, path)
+        content = await run_in_threadpool(self._jpeg, product_id)
         if content is None:
-            return _plain("There is no picture that can be shown.", 404)
-        return Response(content, media_type="image/jpeg")
+            return PlainTextResponse("There is no picture that can be shown.", 404)
+        # Undo and the way back show the same pictures again.
+        kept = {"Cache-Control": "private, max-age=600"}
+        return Response(content, media_type="image/jpeg", headers=kept)
+
+    def _jpeg(self, product_id: str) -> bytes | None:
+        """Return a product's picture encoded anew: no bytes of the file reach the browser."""
+        path = self.session.picture(product_id)
+        # A pipe or a device would never end.
+        if path is None or not Path(path).is_file():
+            return None
+        with self._decoding:
+            try:
+                picture = open_photo(Path(path), PICTURE_SIDE)
+                content = BytesIO()
+                picture.save(content, "JPEG", quality=82)
+            except Exception:  # Pillow's readers raise whatever a broken file leads to
+                return None
+        return content.getvalue()
+
+
+def _plainly(handler: Handler) -> Handler:
+    """Answer a fault that the user can mend with its sentence."""
+
+    async def answered(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except LockedError:
+            text = "Another command has the database; the page tries again."
+            return JSONResponse({"error": text, "locked": True}, 503)
+        except UserError as error:
+            return JSONResponse({"error": str(error)}, 400)
+
+    return answered
 
 
 async def _json_object(request: Request) -> dict[str, object]:
-    body = b""
+    body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY:
@@ -209,33 +188,20 @@ async def _json_object(request: Request) -> dict[str, object]:
     return given
 
 
-def _jpeg(path: str) -> bytes | None:
-    """Return a picture encoded anew, so that no bytes of the file reach the browser."""
-    try:
-        picture = open_photo(Path(path), PICTURE_SIDE)
-        content = BytesIO()
-        picture.save(content, "JPEG", quality=82)
-    except Exception:  # Pillow's readers raise whatever a broken file leads to
-        return None
-    return content.getvalue()
-
-
-def free_port(port: int) -> int:
-    """Return the port if it is free on 127.0.0.1; for 0, one that the system finds.
+def _listening(port: int) -> socket.socket:
+    """Return a socket that listens on 127.0.0.1.
 
     Raises:
         UserError: the port is taken.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise UserError(
-                f"Port {port} cannot be used ({error.strerror}); give another --port."
-            ) from error
-        return int(probe.getsockname()[1])
-
-
-def _plain(text: str, status: int) -> Response:
-    return PlainTextResponse(text, status, HEADERS)
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+        listening.listen()
+    except OSError as error:
+        listening.close()
+        raise UserError(
+            f"Port {port} cannot be used ({error.strerror}); give another --port."
+        ) from error
+    return listening

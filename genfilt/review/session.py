@@ -11,8 +11,9 @@ from threading import Lock
 from time import monotonic, sleep
 
 from genfilt.common.errors import LockedError, UsageError, UserError
-from genfilt.review.answers import Journal, ReviewAnswer, write_answers
-from genfilt.review.cards import ReviewCard, load_card, picture_path
+from genfilt.review.answers import ReviewAnswer, write_answers
+from genfilt.review.cards import ReviewCard, load_card, picture_paths
+from genfilt.review.journal import Journal
 from genfilt.review.queue import (
     Agreement,
     QueueItem,
@@ -25,6 +26,7 @@ from genfilt.review.selection import Selection
 from genfilt.store.store import Store, now
 
 PATIENCE = 2.0  # seconds to wait for a command that has the file, before an answer is journalled
+MAX_KNOWN_PATHS = 10_000
 MAX_REVIEWER = 80  # characters of a reviewer's name
 MAX_NOTE = 2000  # characters of a note
 
@@ -66,16 +68,27 @@ class ReviewSession:
     def __init__(
         self, db: Path, size: int | None, selection: Selection, link: str | None = None
     ) -> None:
-        if link is not None and not link.startswith(("https://", "http://")):
-            raise UsageError(f"--link must begin with https:// or http://, got {link}.")
+        if link is not None and not (
+            link.startswith(("https://", "http://")) and "{product_id}" in link
+        ):
+            raise UsageError(
+                "--link must begin with https:// or http:// and contain {product_id}, "
+                f"got {link}; give the address of a product's page."
+            )
         self.db, self.link = db, link
         self._journal = Journal(db)
         self._lock = Lock()  # one connection at a time
         self._last = now()
+        self._paths: dict[str, str | None] = {}  # pictures of the cards that were shown
         with Store(db) as store:
             self._journal.apply(store)
             self.draw = open_draw(store, size, selection)
-            self.title = _title(store)
+            self.title = _title(store, self.draw)
+
+    @property
+    def journal(self) -> Path:
+        """Return the file of answers that wait for the database."""
+        return self._journal.path
 
     def queue(self, reviewer: str) -> tuple[list[QueueItem], Progress]:
         """Return a reviewer's pairs and progress; answers in the journal count.
@@ -83,6 +96,7 @@ class ReviewSession:
         Raises:
             LockedError: another command has the file.
         """
+        self.apply_waiting()
         with self._reading() as store:
             items = load_queue(store, self.draw, reviewer)
             agreement = load_agreement(store, self.draw)
@@ -109,7 +123,12 @@ class ReviewSession:
             UserError: the database has no such pair.
         """
         with self._reading() as store:
-            return load_card(store, query_id, product_id, self.link)
+            card = load_card(store, query_id, product_id, self.link)
+            found = picture_paths(store, card.shown_products)
+        if len(self._paths) > MAX_KNOWN_PATHS:
+            self._paths.clear()
+        self._paths.update({shown: found.get(shown) for shown in card.shown_products})
+        return card
 
     def picture(self, product_id: str) -> str | None:
         """Return the picture file of one of the database's products.
@@ -117,8 +136,22 @@ class ReviewSession:
         Raises:
             LockedError: another command has the file.
         """
-        with self._reading() as store:
-            return picture_path(store, product_id)
+        if product_id not in self._paths:
+            with self._reading() as store:
+                return picture_paths(store, [product_id]).get(product_id)
+        return self._paths[product_id]
+
+    def apply_waiting(self) -> int:
+        """Write what waits in the journal if the database is free; return how many still wait."""
+        if not self._journal.is_waiting:
+            return 0
+        with self._lock:
+            try:
+                with _patient_store(self.db, read_only=False, patience=0) as store:
+                    self._journal.apply(store)
+            except LockedError:
+                return len(self._journal.read())
+        return 0
 
     def answer(
         self, query_id: str, product_id: str, verdict: int | None, reviewer: str, note: str | None
@@ -128,10 +161,12 @@ class ReviewSession:
         Raises:
             UserError: the answer is not one of 1, 0 and None, or names no pair of the database.
         """
-        answer = self._checked(query_id, product_id, verdict, reviewer, note)
         with self._lock:
+            answer = self._checked(query_id, product_id, verdict, reviewer.strip(), note or None)
+            # Whoever has the file after PATIENCE has it for long: later answers do not wait again.
+            patience = 0 if self._journal.is_waiting else PATIENCE
             try:
-                with _patient_store(self.db, read_only=False) as store:
+                with _patient_store(self.db, read_only=False, patience=patience) as store:
                     _check_pair(store, query_id, product_id)
                     self._journal.apply(store)
                     write_answers(store, [answer])
@@ -143,21 +178,22 @@ class ReviewSession:
     def _checked(
         self, query_id: str, product_id: str, verdict: int | None, reviewer: str, note: str | None
     ) -> ReviewAnswer:
-        if verdict not in (0, 1, None) or isinstance(verdict, bool):
-            raise UserError(f"The verdict must be 1, 0 or null, got {verdict!r}.")
         if len(reviewer) > MAX_REVIEWER or len(note or "") > MAX_NOTE:
             raise UserError(
-                f"A reviewer's name has at most {MAX_REVIEWER} characters and a note {MAX_NOTE}."
+                f"A reviewer's name has at most {MAX_REVIEWER} characters and a note {MAX_NOTE:,}."
             )
         # Two answers within a clock tick, or after the clock was set back, stay in order.
         self._last = max(now(), self._last + timedelta(microseconds=1))
-        return ReviewAnswer(
-            query_id, product_id, verdict, reviewer, self._last.isoformat(), note or None
-        )
+        try:
+            return ReviewAnswer(
+                query_id, product_id, verdict, reviewer, self._last.isoformat(), note
+            )
+        except ValueError as error:
+            raise UserError(f"This is no answer ({error}).") from error
 
     @contextmanager
     def _reading(self) -> Iterator[Store]:
-        with self._lock, _patient_store(self.db, read_only=True) as store:
+        with self._lock, _patient_store(self.db, read_only=True, patience=PATIENCE) as store:
             yield store
 
 
@@ -168,9 +204,9 @@ def _check_pair(store: Store, query_id: str, product_id: str) -> None:
 
 
 @contextmanager
-def _patient_store(db: Path, *, read_only: bool) -> Iterator[Store]:
-    """Open the database, waiting up to PATIENCE for a command that has it open."""
-    deadline = monotonic() + PATIENCE
+def _patient_store(db: Path, *, read_only: bool, patience: float) -> Iterator[Store]:
+    """Open the database, waiting up to `patience` seconds for a command that has it open."""
+    deadline = monotonic() + patience
     while True:
         try:
             store = Store(db, read_only=read_only)
@@ -183,6 +219,10 @@ def _patient_store(db: Path, *, read_only: bool) -> Iterator[Store]:
         yield store
 
 
-def _title(store: Store) -> str:
-    ((rule, sigma),) = store.rows("SELECT rule, sigma FROM filters WHERE current")
+def _title(store: Store, draw: int) -> str:
+    ((rule, sigma),) = store.rows(
+        "SELECT rule, sigma FROM filters "
+        "WHERE filter_id = (SELECT any_value(filter_id) FROM samples WHERE draw = ?)",
+        [draw],
+    )
     return f"corrections of the {rule} rule at sigma {sigma:g}"

@@ -5,7 +5,13 @@
 const embedded = document.getElementById("data");
 const byId = (id) => document.getElementById(id);
 const key = (item) => JSON.stringify([item.query_id, item.product_id]);
-const state = { items: [], shown: [], at: 0, undo: [], progress: null, busy: false, card: null };
+const state = {
+  items: [], shown: [], at: 0, undo: [], progress: null, busy: false,
+  writes: 0, // answers sent so far: what was read before the last of them is out of date
+  drawn: null, // the pair on the page; only what was seen can be answered
+  retry: null, // timer of the next attempt while another command has the database
+  poll: null, // timer of the next look at the journal
+};
 const NAME = "genfilt-reviewer";
 
 // ---------------------------------------------------------------- where pairs and answers come from
@@ -36,14 +42,15 @@ function served() {
 function offline() {
   const data = JSON.parse(embedded.textContent);
   const cards = new Map(data.cards.map((card) => [key(card), card]));
-  const kept = `genfilt-review-${location.pathname}`;
+  const kept = `genfilt-review-${data.page}`;
   let answers = {};
   try { answers = JSON.parse(localStorage.getItem(kept) || "{}"); } catch { answers = {}; }
   const keep = () => { try { localStorage.setItem(kept, JSON.stringify(answers)); } catch { /* a private window */ } };
   for (const item of data.items) if (key(item) in answers) item.mine = answers[key(item)];
   const cell = (text) => {
-    const value = String(text).replace(/[\r\n]+/g, " ");
-    const safe = /^[=+\-@\t']/.test(value) ? `'${value}` : value;
+    // As genfilt/common/sheets.py shields cells: no formula, and no line break that ends a row.
+    const line = String(text).replace(/[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]/g, " ");
+    const safe = /^[=+\-@\t\r\n']/.test(String(text)) ? `'${line}` : line;
     return `"${safe.replace(/"/g, '""')}"`;
   };
   return {
@@ -91,51 +98,63 @@ function picture(id, hasPicture, words) {
 function number(value) { return value === null || value === undefined ? "none" : value.toFixed(2); }
 
 function scores(card) {
-  const parts = [["score", card.score], ["query and title", card.q_t], ["query and picture", card.q_i]];
+  const parts = [["score", card.score], ["likeness to the title", card.q_t], ["likeness to the picture", card.q_i]];
   return element("ul", { class: "chips" }, ...parts.map(([name, value]) => element("li", { text: `${name}: ${number(value)}` })));
 }
 
+function counted(other) {
+  if (other.source !== "click") return "judged relevant";
+  return other.clicks === 1 ? "1 click" : `${other.clicks} clicks`;
+}
+
 function knownProducts(card) {
-  if (!card.known.length) return element("p", { class: "soft", text: "No train click or label for this query." });
+  if (!card.known.length) return element("p", { class: "soft", text: "Nothing is known of this search." });
   return element("div", { class: "known" }, ...card.known.map((other) =>
     element("figure", {},
       picture(other.product_id, other.has_picture, other.title),
-      element("figcaption", { text: `${other.title} (${other.source === "click" ? `${other.clicks} clicks` : other.source})` }))));
+      element("figcaption", { text: `${other.title} (${counted(other)})` }))));
 }
 
 function mine(item) {
   if (item.mine === null) return null;
-  return element("p", { class: `mine ${item.mine ? "yes" : "no"}`, text: item.mine ? "You said: relevant." : "You said: not relevant." });
+  return element("p", { class: `mine ${item.mine ? "yes" : "no"}`, text: item.mine ? "Your answer: relevant." : "Your answer: not relevant." });
+}
+
+// Product ids may hold characters that turn the writing direction; the text around stays as it is.
+function identifier(card) {
+  const text = element("bdi", { text: card.product_id });
+  if (!card.link) return text;
+  return element("a", { href: card.link, target: "_blank", rel: "noopener noreferrer" }, text);
+}
+
+function list(name, values, empty) {
+  if (!values.length) return empty ? element("p", { class: "soft", text: empty }) : null;
+  return element("ul", { class: name }, ...values.map((value) => element("li", { text: value, dir: "auto" })));
 }
 
 function draw(item, card) {
-  const link = card.link
-    ? element("a", { href: card.link, target: "_blank", rel: "noopener noreferrer", text: card.product_id })
-    : element("span", { text: card.product_id });
   const facts = element("div", {},
-    element("p", { class: "query", text: "Query" }),
-    element("h2", { text: card.query, id: "query" }),
-    element("p", { class: "query", text: "Product" }),
-    element("h2", { text: card.title }),
-    element("p", { class: "soft" }, link, card.category ? ` · ${card.category}` : ""),
+    element("p", { class: "eyebrow", text: "Search" }),
+    element("h2", { text: card.query, id: "query", dir: "auto" }),
+    element("p", { class: "eyebrow", text: "Product" }),
+    element("h2", { text: card.title, dir: "auto" }),
+    element("p", { class: "soft" }, identifier(card), card.category ? ` · ${card.category}` : ""),
     mine(item),
     element("h3", { text: "Read from the title" }),
-    card.attributes.length
-      ? element("ul", { class: "chips" }, ...card.attributes.map(([name, value]) => element("li", { text: `${name}: ${value}` })))
-      : element("p", { class: "soft", text: "Nothing." }),
+    list("chips", card.attributes.map(([name, value]) => `${name}: ${value}`), "Nothing."),
     element("h3", { text: "Read from the picture" }),
-    element("p", { text: card.caption || "Nothing." }),
-    element("h3", { text: "Why it was found" }),
+    element("p", { text: card.caption || "Nothing.", dir: "auto" }),
+    element("h3", { text: "Why genfilt found it" }),
     scores(card),
-    card.reasons.length ? element("ul", { class: "reasons" }, ...card.reasons.map((reason) => element("li", { text: reason }))) : null,
-    element("h3", { text: "What shoppers took for this query" }),
+    list("reasons", card.reasons),
+    element("h3", { text: "Products that shoppers or judges chose for this search" }),
     knownProducts(card));
   byId("card").replaceChildren(element("div", { class: "pair" }, picture(card.product_id, card.has_picture, card.title), facts));
 }
 
-function say(text, warn = false) {
+function say(text, kind = "") {
   byId("status").textContent = text;
-  byId("status").classList.toggle("warn", warn);
+  byId("status").className = `status ${kind}`;
 }
 
 function drawProgress() {
@@ -146,36 +165,77 @@ function drawProgress() {
   bar.value = answered.length;
   const parts = [`${answered.length} of ${state.items.length} answered`];
   if (answered.length) parts.push(`${yes} relevant (${Math.round((100 * yes) / answered.length)} %)`);
-  if (state.progress) {
-    const { needed, agreement, waiting } = state.progress;
-    parts.push(needed > 0 ? `${needed} more until the share is known to ±5 %` : "the share is known to ±5 %, or as well as this draw allows");
-    if (agreement.both) parts.push(`reviewers agree on ${agreement.alike} of ${agreement.both} pairs`);
-    if (waiting) parts.push(`${waiting} answers wait in a journal for the database`);
-  }
+  const { needed, agreement, waiting } = state.progress || {};
+  if (needed > 0) parts.push(`${needed} more until the share of relevant pairs is known to ±5 %`);
+  if (needed === 0) parts.push("the share of relevant pairs is known to ±5 %, or as well as these pairs allow");
+  if (agreement && agreement.both) parts.push(`reviewers agree on ${agreement.alike} of ${agreement.both} pairs`);
   byId("progress").textContent = parts.join(" · ");
-  for (const id of ["yes", "no", "skip", "next", "previous", "withdraw"]) byId(id).disabled = !current();
+  byId("waiting").textContent = waiting
+    ? `Another command has the database: ${waiting} ${waiting === 1 ? "answer is" : "answers are"} safe in a journal and will be written when it ends.`
+    : "";
+  const item = current();
+  for (const id of ["yes", "no", "skip"]) byId(id).disabled = !item;
+  byId("withdraw").disabled = !item || item.mine === null;
+  byId("next").disabled = state.at >= state.shown.length - 1;
+  byId("previous").disabled = state.at <= 0;
   byId("undo").disabled = !state.undo.length;
 }
 
 const current = () => state.shown[state.at];
 
+const cards = new Map(); // the last ones, so that the next pair is there when it is its turn
+const MAX_CARDS = 16;
+
+function cardOf(item) {
+  const name = key(item);
+  if (!cards.has(name)) {
+    const coming = source.card(item);
+    coming.catch(() => cards.delete(name));
+    cards.set(name, coming);
+    if (cards.size > MAX_CARDS) cards.delete(cards.keys().next().value);
+  }
+  return cards.get(name);
+}
+
+async function prepareNext() {
+  const item = state.shown[firstOpen(state.at + 1)];
+  if (!item || embedded) return;
+  try {
+    const card = await cardOf(item);
+    if (card.has_picture) new Image().src = source.picture(card.product_id);
+  } catch { /* it is read again at its turn */ }
+}
+
+function again(action) {
+  clearTimeout(state.retry);
+  state.retry = setTimeout(action, 1000);
+}
+
 async function show() {
+  clearTimeout(state.retry);
+  state.drawn = null;
   drawProgress();
   const item = current();
   if (!item) {
-    state.card = null;
-    byId("card").replaceChildren(element("p", { text: state.items.length ? "No pair is left here. Widen the filters above, or close the page." : "There is nothing to review." }));
+    const text = state.items.length
+      ? "Every pair here has an answer or was skipped. Go back with the previous key, change the filters above, or close the page: all answers are kept."
+      : "There is nothing to review.";
+    byId("card").replaceChildren(element("p", { text }));
+    byId("card").focus();
     return;
   }
   try {
-    const card = await source.card(item);
+    const card = await cardOf(item);
     if (item !== current()) return;
-    state.card = card;
     draw(item, card);
-    if (!state.busy && byId("status").classList.contains("warn")) say("");
+    state.drawn = item;
+    prepareNext();
+    if (byId("status").classList.contains("reading")) say("");
   } catch (error) {
-    say(error.message, true);
-    if (error.locked) setTimeout(show, 1000);
+    if (item !== current()) return;
+    byId("card").replaceChildren(element("p", { class: "soft", text: "This pair cannot be shown yet." }));
+    say(error.message || "The server does not answer.", "warn reading");
+    if (error.locked) again(show);
   }
 }
 
@@ -208,14 +268,15 @@ function firstOpen(from) {
 
 async function send(item, verdict) {
   state.busy = true;
+  state.writes += 1;
   try {
     const { written } = await source.answer(item, verdict);
     item.mine = verdict;
-    if (written) say(verdict === null ? "Answer withdrawn." : "Saved.");
-    else say("Another command has the database: the answer is safe in a journal and will be applied.", true);
+    if (!written && state.progress) state.progress.waiting += 1;
+    say(verdict === null ? "Answer withdrawn." : `Saved: ${verdict ? "relevant" : "not relevant"}.`);
     return true;
   } catch (error) {
-    say(`Not saved: ${error.message || "the server does not answer"}.`, true);
+    say(`Not saved: ${error.message || "the server does not answer"}`, "warn");
     return false;
   } finally {
     state.busy = false;
@@ -223,23 +284,27 @@ async function send(item, verdict) {
 }
 
 async function refresh() {
-  if (embedded) return drawProgress();
+  if (embedded) return;
+  clearTimeout(state.poll);
+  const { writes } = state;
   try {
     const { items, progress } = await source.queue();
+    if (writes !== state.writes) return; // an answer was sent meanwhile
     const answers = new Map(items.map((item) => [key(item), item.mine]));
     for (const item of state.items) item.mine = answers.get(key(item)) ?? null;
     state.progress = progress;
-  } catch { /* the next answer will refresh */ }
-  drawProgress();
+    drawProgress();
+  } catch { /* the next answer reads them again */ }
+  if (state.progress && state.progress.waiting) state.poll = setTimeout(refresh, 2000);
 }
 
 async function answer(verdict) {
   const item = current();
-  if (!item || state.busy) return;
+  if (!item || item !== state.drawn || state.busy || (verdict === null && item.mine === null)) return;
   const before = item.mine;
   if (!(await send(item, verdict))) return;
   state.undo.push({ item, before });
-  state.at = firstOpen(state.at);
+  if (verdict !== null) state.at = firstOpen(state.at);
   show();
   refresh();
 }
@@ -274,46 +339,73 @@ function save() {
   const link = element("a", { href: URL.createObjectURL(file), download: "review.csv" });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  say("review.csv is saved; run: genfilt ingest --reviews review.csv");
+  say("review.csv is saved. Give it to whoever runs: genfilt ingest --reviews review.csv");
 }
 
 function choices() {
   const fill = (id, values) => byId(id).append(...[...values].sort().map((value) => element("option", { value, text: value })));
   const reasons = new Set();
-  for (const item of state.items) for (const part of item.reasons.split(";")) if (part.trim()) reasons.add(part.trim());
-  fill("reason", [...reasons].slice(0, 200));
+  for (const item of state.items) for (const reason of item.reasons) reasons.add(reason);
+  fill("reason", reasons);
   fill("category", new Set(state.items.map((item) => item.category).filter(Boolean)));
 }
 
 async function start() {
-  let name = document.body.dataset.reviewer;
-  try { name = name || localStorage.getItem(NAME) || ""; } catch { /* a private window */ }
-  byId("reviewer").value = name;
   try {
     const { items, progress } = await source.queue();
     Object.assign(state, { items, progress, undo: [] });
   } catch (error) {
-    say(error.message, true);
-    if (error.locked) setTimeout(start, 1000);
+    say(error.message || "The server does not answer.", "warn reading");
+    if (error.locked) again(start);
     return;
   }
   choices();
   state.shown = filtered();
   state.at = firstOpen(0);
+  if (byId("status").classList.contains("reading")) say("");
   show();
 }
 
-const actions = { yes: () => answer(1), no: () => answer(0), withdraw: () => answer(null), skip, undo, next: () => move(1), previous: () => move(-1), save };
-for (const [id, action] of Object.entries(actions)) byId(id)?.addEventListener("click", action);
-for (const id of ["words", "reason", "category", "low", "high"]) byId(id).addEventListener("input", refilter);
-byId("reviewer").addEventListener("change", async () => {
+function takeName() {
+  let name = document.body.dataset.reviewer;
+  try { name = name || localStorage.getItem(NAME) || ""; } catch { /* a private window */ }
+  byId("reviewer").value = name;
+}
+
+// Another person reads the pairs in another order, and undoes no one else's answer.
+async function changeReviewer() {
   try { localStorage.setItem(NAME, reviewer()); } catch { /* a private window */ }
-  if (!embedded) { await refresh(); state.at = firstOpen(0); show(); }
-});
+  if (embedded) return;
+  state.busy = true;
+  state.writes += 1;
+  try {
+    const { items, progress } = await source.queue();
+    Object.assign(state, { items, progress, undo: [], shown: [], at: 0 });
+    state.shown = filtered();
+    state.at = firstOpen(0);
+    show();
+  } catch (error) {
+    say(error.message || "The server does not answer.", "warn");
+  } finally {
+    state.busy = false;
+  }
+}
+
+const actions = {
+  yes: () => answer(1), no: () => answer(0), withdraw: () => answer(null), skip, undo,
+  next: () => move(1), previous: () => move(-1), save,
+  help: () => { byId("help").open = !byId("help").open; if (byId("help").open) byId("help").scrollIntoView(); },
+};
+const KEYS = { y: "yes", n: "no", s: "skip", u: "undo", w: "withdraw", arrowright: "next", arrowleft: "previous", "?": "help" };
+for (const id of ["yes", "no", "withdraw", "skip", "undo", "next", "previous", "save"]) byId(id)?.addEventListener("click", actions[id]);
+for (const id of ["words", "reason", "category", "low", "high"]) byId(id).addEventListener("input", refilter);
+byId("reviewer").addEventListener("change", changeReviewer);
+window.addEventListener("focus", refresh); // another tab may have answered meanwhile
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-  if (event.target.closest("input, select, textarea")) return;
-  const keys = { y: "yes", n: "no", s: "skip", u: "undo", w: "withdraw", ArrowRight: "next", ArrowLeft: "previous" };
-  if (event.key in keys) { event.preventDefault(); actions[keys[event.key]](); }
+  if (event.target.closest?.("input, select, textarea")) return;
+  const action = KEYS[event.key.toLowerCase()];
+  if (action) { event.preventDefault(); actions[action](); }
 });
+takeName();
 start();

@@ -27,7 +27,9 @@ class Example:
 def read_examples(folder: Path) -> list[Example]:
     """Return the distinct titles of a generated catalogue, each with what it says by the truth."""
     with duckdb.connect(str(folder / "truth.duckdb"), read_only=True) as truth:
-        names = "product_id, split, type, color, material, brand, model, stated, falsified, held_out"
+        names = (
+            "product_id, split, type, color, material, brand, model, stated, falsified, held_out"
+        )
         rows = {row[0]: row[1:] for row in truth.sql(f"SELECT {names} FROM facets").fetchall()}
     vocabulary = load_word_lists()
     examples = {}

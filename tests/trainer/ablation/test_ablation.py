@@ -41,7 +41,7 @@ from trainer.evaluation.encode import encode
 from trainer.evaluation.evaluate import evaluate
 from trainer.evaluation.metrics import precision_recall
 from trainer.evaluation.scorers import pairs_of
-from trainer.training.checkpoint import WEIGHTS, load_model
+from trainer.training.checkpoint import current, is_done, load_model
 from trainer.training.fit import fit
 
 QUICK = AblationSettings(preset="tiny", epochs=(1, 1, 1), baselines=False)
@@ -93,7 +93,7 @@ def test_what_was_cut_off_is_made_as_it_would_have_been(
     shutil.rmtree(again / "stage1")
     # The whole model's stage 1 is gone as well: what remains to be run is trained from what is.
     whole = tmp_path / "shop" / "seed-0" / FULL
-    assert not (whole / "stage1" / WEIGHTS).exists()
+    assert not is_done(whole / "stage1")
     shutil.rmtree(whole)
     assert run_all([db], [0], tmp_path, QUICK) == 2
     for key in KEYS:
@@ -183,9 +183,9 @@ def test_only_the_last_stage_keeps_its_weights(done: tuple[Path, Path]) -> None:
     out, _ = done
     for key in KEYS:
         run = out / "shop" / "seed-0" / key
-        kept = [stage for stage in (1, 2, 3) if (run / f"stage{stage}" / WEIGHTS).exists()]
+        kept = [stage for stage in (1, 2, 3) if is_done(run / f"stage{stage}")]
         assert kept == [3]
-        assert (run / "stage3" / "log.jsonl").exists()
+        assert (current(run / "stage3") / "log.jsonl").exists()
 
 
 def test_stages_are_those_with_rows(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -81,6 +82,8 @@ def ingest(
     )
     if label_map and min_grade is not None:
         raise UsageError("--label-map and --min-grade exclude each other; give one of them.")
+    if min_grade is not None and not math.isfinite(min_grade):
+        raise UsageError(f"--min-grade must be a finite number, got {min_grade}; give 2, say.")
     with recorded(db, "ingest", source=source, layout=layout, sources=sources) as (store, counts):
         if source is not None:
             sources = with_layout(store, source, layout, sources)

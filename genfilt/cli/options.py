@@ -13,6 +13,7 @@ import typer
 
 from genfilt.common.command import SOME_FAILED
 from genfilt.common.console import complain, say
+from genfilt.common.duckdb_file import MEMORY
 from genfilt.common.errors import UsageError, UserError
 from genfilt.common.interrupts import is_interrupt
 from genfilt.common.output import OutputFormat
@@ -68,6 +69,8 @@ def recorded(db: Path, command: str, **config: object) -> Iterator[tuple[Store, 
     The context's dictionary takes the counts; "failed" among them makes the exit code 3.
     """
     counts: Counts = {}
+    if str(db) == MEMORY:
+        raise UsageError(f"--db must be a file, got {MEMORY}, which no later command could read.")
     if command != "ingest":
         check_exists(db)
     with Store(db) as store:

@@ -135,6 +135,10 @@ def memory_limit() -> int:
 
 
 def _check_path(path: str, create: bool) -> None:
+    if "?" in path:  # DuckDB takes what follows for parameters of an address
+        raise UserError(f"{path} must not contain a question mark; name another with --db.")
+    if any("\ud800" <= character <= "\udfff" for character in path):
+        raise UserError(f"{path!a} is not a name in UTF-8; name another with --db.")
     try:
         mode = Path(path).stat().st_mode
         if not stat.S_ISREG(mode):
@@ -174,9 +178,8 @@ def why_not_opened(path: str, error: Exception) -> str:
         )
     if "not a valid DuckDB" in text:
         return f"{path} is not a DuckDB file; name another with --db."
-    if isinstance(
-        error, duckdb.SerializationException | duckdb.IOException | duckdb.FatalException
-    ):
+    damaged = duckdb.SerializationException | duckdb.IOException | duckdb.FatalException
+    if isinstance(error, damaged) or "Corrupt database" in text:
         reason = text.splitlines()[0]
         return (
             f"{path} cannot be opened as a database and may be damaged ({reason}); "

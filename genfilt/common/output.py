@@ -86,15 +86,26 @@ def write_rows(rows: pa.Table, path: Path, option: str = "--out") -> None:
     check_ending(path, option=option)
     with replaced(path, option) as part:
         if path.suffix.lower() == ".parquet":
-            import pyarrow.parquet as pq
-
-            pq.write_table(rows, part)
+            _write_parquet(rows, part, path)
             return
         with part.open("w", encoding="utf-8", newline="") as file:
             if path.suffix.lower() == ".csv":
                 _write_csv(rows, file)
             else:
                 _write_json_lines(rows, file)
+
+
+def _write_parquet(rows: pa.Table, part: Path, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        pq.write_table(rows, part)
+    except pa.ArrowNotImplementedError as error:
+        raise UserError(
+            f"{path} cannot hold a column of this type ({str(error).splitlines()[0]}); "
+            "cast it to VARCHAR."
+        ) from error
 
 
 def _write_csv(rows: pa.Table, file: TextIO) -> None:

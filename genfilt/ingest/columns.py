@@ -101,7 +101,7 @@ def clean(table: pa.Table, kind: str, source: str) -> SourceRows:
             continue
         if name == PICTURES:
             columns[name] = table[name]
-            filled = as_text(table[name]) if not is_nested(table, name) else table[name]
+            filled = table[name] if is_picture_data(table, name) else as_text(table[name])
         else:
             columns[name] = filled = clean_column(table, name, source)
         blank &= pc.is_null(filled).to_numpy()
@@ -154,6 +154,17 @@ def is_nested(table: pa.Table, name: str) -> bool:
     """Tell whether a column holds lists or objects."""
     field = table.schema.field(name)
     return pa.types.is_nested(field.type) or NESTED in (field.metadata or {})
+
+
+def is_picture_data(table: pa.Table, name: str) -> bool:
+    """Tell whether a column holds bytes, lists or objects, and not the names of pictures."""
+    kind = table.schema.field(name).type
+    return is_nested(table, name) or bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+    )
 
 
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -18,7 +18,7 @@ from genfilt.ingest.pictures import Found, find_pictures
 from genfilt.ingest.products import mapped, prepare_products, prepare_queries
 from genfilt.ingest.query_texts import new_queries, with_query_ids
 from genfilt.ingest.readers import (
-    MAX_LISTED_COLUMNS,
+    listed,
     read_source,
     rename,
     require_columns,
@@ -182,8 +182,7 @@ def _check_aliases(sources: Sources, tables: Mapping[str, tuple[str, pa.Table]])
         if not any(uses_alias(table, theirs) for _, table in concerned):
             word = theirs if isinstance(theirs, str) else " or ".join(theirs)
             found = "; ".join(
-                f"{name} has {', '.join(table.column_names[:MAX_LISTED_COLUMNS])}"
-                for name, table in concerned
+                f"{name} has {listed(table.column_names)}" for name, table in concerned
             )
             raise UserError(f"No table has a column {word} to use as {ours}; {found or 'none'}.")
 

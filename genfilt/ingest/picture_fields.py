@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from genfilt.common.atomic import write_bytes
-from genfilt.ingest.columns import ROWS_AT_A_TIME, SourceRows, as_text, is_nested
+from genfilt.ingest.columns import ROWS_AT_A_TIME, SourceRows, as_text, is_picture_data
 from genfilt.store.failures import Failure
 from genfilt.store.keys import bytes_key
 
@@ -44,8 +44,7 @@ def picture_names(
     if not rows.has("image"):
         return rows.column("image"), []
     column = rows.table["image"]
-    flat = not is_nested(rows.table, "image") and not _is_binary(column.type)
-    if flat:
+    if not is_picture_data(rows.table, "image"):
         text = as_text(column)
         special = pc.fill_null(pc.match_substring_regex(text, SPECIAL), False)
         missing = pc.is_in(pc.utf8_lower(text), value_set=pa.array(sorted(MISSING)))
@@ -66,14 +65,6 @@ def picture_names(
             part.append(name)
         names.append(pa.array(part, pa.string()))
     return pa.chunked_array(names, pa.string()), failures
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
-    )
 
 
 def _kept(value: pa.Scalar, folder: Path) -> str | Failure | None:

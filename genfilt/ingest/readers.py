@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 PARQUET_ENDINGS = (".parquet", ".pq")
 WORKBOOK_ENDINGS = (".xlsx", ".xls", ".ods")
 MAX_LISTED_COLUMNS = 30  # a message names no more
+MAX_SHOWN = 60  # characters of a column's name in a message: a file of one line has long ones
 
 Aliases = Mapping[str, str | Sequence[str]]
 
@@ -69,7 +71,7 @@ def _read(
     if ending in (".csv", ".tsv", ".tab", ".txt"):
         return read_delimited(path, delimiter, encoding, known)
     if ending in JSON_ENDINGS:
-        return read_json(path, encoding)
+        return read_json(path, encoding, known)
     if ending in PARQUET_ENDINGS:
         return pq.read_table(path)
     if ending in WORKBOOK_ENDINGS:
@@ -136,8 +138,8 @@ def rename(table: pa.Table, aliases: Aliases, source: str) -> pa.Table:
     """
     names = [str(name).strip() for name in table.column_names]
     table = table.rename_columns(names)
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"{source} has the column {', '.join(repeated)} twice; rename one.")
+    if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise UserError(f"{source} has the column {listed(repeated)} twice; rename one.")
     columns = {name: (table.schema.field(name), table[name]) for name in names}
     for ours in aliases:
         present = [name for name in _names(aliases[ours]) if name in names]
@@ -150,6 +152,16 @@ def rename(table: pa.Table, aliases: Aliases, source: str) -> pa.Table:
     fields, values = zip(*columns.values(), strict=True)
     schema = pa.schema([field.with_name(name) for name, field in zip(columns, fields, strict=True)])
     return pa.table(list(values), schema=schema)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return column names for a message: the first ones, each cut to MAX_SHOWN characters."""
+    shown = [
+        name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}..."
+        for name in names[:MAX_LISTED_COLUMNS]
+    ]
+    more = len(names) - len(shown)
+    return (", ".join(shown) or "none") + (f" and {more:,} more" if more else "")
 
 
 def uses_alias(table: pa.Table, theirs: str | Sequence[str]) -> bool:
@@ -173,10 +185,10 @@ def require_columns(
     """
     missing = [column for column in needed if column not in table.column_names]
     if missing:
-        found = list(table.column_names[:MAX_LISTED_COLUMNS])
-        more = len(table.column_names) - len(found)
-        listed = ", ".join(found) + (f" and {more} more" if more else "")
         options = " ".join(f"--map {column}=NAME" for column in missing)
         remedy = f"Rename there, or map with {options}." if mapped else "Check the layout."
         noun = "column" if len(missing) == 1 else "columns"
-        raise UserError(f"{source} has no {noun} {', '.join(missing)}; it has {listed}. {remedy}")
+        raise UserError(
+            f"{source} has no {noun} {', '.join(missing)}; it has {listed(table.column_names)}. "
+            f"{remedy}"
+        )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import count
 
 import duckdb
 import pyarrow as pa
@@ -65,7 +67,42 @@ def _gather(reader: pa.RecordBatchReader) -> pa.Table:
                 f"The answer must not exceed {MAX_ANSWER_BYTES >> 20} MB; select fewer columns, "
                 "or add LIMIT."
             )
-    return pa.Table.from_batches(batches, reader.schema)
+    answer = pa.Table.from_batches(batches, reader.schema)
+    _check_dates(answer)
+    return answer.rename_columns(_distinct(answer.column_names))
+
+
+def _check_dates(answer: pa.Table) -> None:
+    """Refuse dates that Python cannot print; DuckDB's reach from 5877642 BC to 5881580."""
+    for name, column in zip(answer.column_names, answer.columns, strict=True):
+        if re.search("date|timestamp|time", str(column.type)):
+            try:
+                for batch in column.chunks:
+                    batch.to_pylist()
+            except (OverflowError, ValueError) as error:
+                raise UserError(
+                    f"The column {name} of the answer has a date outside the years 1 to 9999; "
+                    f"cast it with ::VARCHAR."
+                ) from error
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return column names with _1, _2, ... after those that stand before them already.
+
+    SELECT 1 AS a, 2 AS a is SQL, but a row by name would lose the first.
+    """
+    taken = set(names)
+    seen: set[str] = set()
+    distinct = []
+    for name in names:
+        fresh = name
+        for number in count(1):
+            if fresh not in seen and (fresh == name or fresh not in taken):
+                break
+            fresh = f"{name}_{number}"
+        seen.add(fresh)
+        distinct.append(fresh)
+    return distinct
 
 
 def _reason(error: duckdb.Error) -> str:

@@ -52,7 +52,7 @@ def open_tables(path: str, *, read_only: bool) -> duckdb.DuckDBPyConnection:
             newer schema version, or with `read_only` is missing or has an older one.
     """
     if path != MEMORY and not read_only and not Path(path).exists():
-        _create_file(Path(path))
+        _create_file(_behind_link(path))
     connection = open_file(path, read_only=read_only, create=path == MEMORY)
     try:
         if path == MEMORY:
@@ -69,6 +69,18 @@ def open_tables(path: str, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         connection.close()
         raise
     return connection
+
+
+def _behind_link(path: str) -> Path:
+    """Return the file that a symbolic link names, for a missing one to be created there.
+
+    Raises:
+        UserError: the links lead in a circle.
+    """
+    try:
+        return Path(path).resolve() if Path(path).is_symlink() else Path(path)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path} is a link to itself; name another file with --db.") from error
 
 
 def _create_file(path: Path) -> None:

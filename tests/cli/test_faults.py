@@ -250,7 +250,7 @@ def test_a_full_disk_stops_plainly_and_loses_nothing(tmp_path: Path) -> None:
     assert genfilt("ingest", *words).returncode == 0
     with Store(db) as store:
         before = store.rows("FROM queries ORDER BY ALL")
-        store.connection.execute("CHECKPOINT")
+        store.connection.execute("CHECKPOINT db")
     many = write_csv(
         tmp_path / "many.csv", "product_id,title", [(f"n{n}", f"{n:032}") for n in range(20_000)]
     )

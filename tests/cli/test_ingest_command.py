@@ -69,6 +69,8 @@ def test_unrated_rows_are_no_positives(folder: Path) -> None:
         ("--labels l.csv --label-map 3=2", 2, "3=2"),
         ("--labels l.csv --label-map 3=1 --label-map 3=0", 2, "both 0 and 1"),
         ("--labels l.csv --label-map 3=1 --min-grade 2", 2, "exclude each other"),
+        ("--labels l.csv --min-grade nan", 2, "must be a finite number, got nan"),
+        ("--labels l.csv --min-grade=-inf", 2, "must be a finite number, got -inf"),
     ],
 )
 def test_faults_end_in_one_sentence(folder: Path, words: str, code: int, message: str) -> None:

@@ -71,3 +71,14 @@ def test_columns_of_every_type(tmp_path: Path, image: pa.Array, expected: list[s
     names, failures = picture_names(clean(table, "products", "p"), tmp_path)
     assert names.to_pylist() == expected
     assert not failures
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(4), pa.binary_view()])
+def test_columns_of_bytes_are_pictures(tmp_path: Path, kind: pa.DataType) -> None:
+    content = [b"\xff\xd8\xff\xe0", b"    ", None]
+    image = pa.array(content, kind)
+    table = pa.table({"product_id": ["1", "2", "3"], "title": ["a"] * 3, "image": image})
+    names, failures = picture_names(clean(table, "products", "p"), tmp_path)
+    found = [None if name is None else Path(name).read_bytes() for name in names.to_pylist()]
+    assert found == content
+    assert not failures

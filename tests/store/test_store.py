@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,11 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
+from genfilt.cli.app import app
 from genfilt.common.duckdb_file import STORAGE_VERSION
-from genfilt.common.errors import UserError
+from genfilt.common.errors import UsageError, UserError
 from genfilt.store.failures import Failure, write_failures
 from genfilt.store.schema import SCHEMA_VERSION
 from genfilt.store.store import Store
@@ -88,3 +91,39 @@ def test_a_file_locked_by_another_process_is_named(tmp_path: Path) -> None:
         code = f"from genfilt.store.store import Store; Store({str(path)!r}, read_only=True)"
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "is locked by another process" in other.stderr
+
+
+def test_a_link_to_a_missing_file_is_followed_and_the_file_created(tmp_path: Path) -> None:
+    link = tmp_path / "link.duckdb"
+    link.symlink_to(Path("elsewhere") / "g.duckdb")
+    (tmp_path / "elsewhere").mkdir()
+    with Store(link) as store:
+        store.set_meta("a", "b")
+    assert link.is_symlink()
+    with Store(tmp_path / "elsewhere" / "g.duckdb", read_only=True) as store:
+        assert store.meta("a") == "b"
+    loop = tmp_path / "loop.duckdb"
+    loop.symlink_to(loop)
+    with pytest.raises(UserError, match="link to itself"):
+        Store(loop)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a?b=c.duckdb", "must not contain a question mark"),
+        (os.fsdecode(b"a\xff.duckdb"), "not a name in UTF-8"),
+    ],
+)
+def test_a_name_that_duckdb_cannot_open_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Store(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_database_in_memory_is_no_database_file(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("product_id,title\n1,Mug\n")
+    done = CliRunner().invoke(app, ["ingest", "--products", str(path), "--db", ":memory:"])
+    assert isinstance(done.exception, UsageError)
+    assert "--db must be a file" in str(done.exception)

@@ -27,7 +27,7 @@ SAMPLE_ROWS = 500  # by which the separator is chosen; the whole file is checked
 ROWS_AT_A_TIME = 1 << 16
 MAX_VALUE = 16 << 20  # characters; a longer value is a quote that was never closed
 EXCEL_LINE = re.compile(r"\ufeff?\"?sep=(.)\"?[\r\n]*", re.IGNORECASE)
-ESCAPED_QUOTE = re.compile(r'(\\+)"')
+ESCAPED_QUOTE = re.compile(r'(?<!\\)(\\+)"')  # the lookbehind keeps a long run of them linear
 
 Row = list[str]
 
@@ -229,7 +229,7 @@ def _separator(file: TextFile, named: str | None, known: Collection[str]) -> str
             lines = list(islice(text, SAMPLE_ROWS))
         except UnicodeError as error:
             raise file.bad_encoding(error) from error
-    by_excel = EXCEL_LINE.fullmatch(lines[0])
+    by_excel = EXCEL_LINE.fullmatch(lines[0]) if lines else None
     if named is not None:
         separator = SPELLED.get(named.lower(), named)
         if len(separator) != 1 or separator in '"\r\n':

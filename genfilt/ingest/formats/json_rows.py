@@ -7,7 +7,7 @@ or an object stays JSON text, in a column that is marked as nested.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -17,13 +17,20 @@ from genfilt.common.errors import UserError
 from genfilt.ingest.formats.text_files import TextFile
 
 ROWS_AT_A_TIME = 1 << 16
+MAX_COLUMNS = 1000  # of names that nobody expects
 NESTED = b"genfilt.nested"  # field metadata: the values hold lists or objects as JSON text
 
 JsonRow = dict[str, object]
 
 
-def read_json(path: Path, encoding: str | None = None) -> pa.Table:
+def read_json(path: Path, encoding: str | None = None, known: Collection[str] = ()) -> pa.Table:
     """Read a file of JSON objects; every column is text.
+
+    Args:
+        path: the file.
+        encoding: see `TextFile`.
+        known: column names that are expected; of the others the first MAX_COLUMNS are read, since
+            objects keyed by an id have as many names as rows.
 
     Raises:
         UserError: the file is empty or a line is not an object, with the line.
@@ -32,7 +39,7 @@ def read_json(path: Path, encoding: str | None = None) -> pa.Table:
     try:
         with file.open() as text:
             rows = _array(text.read(), path) if _is_array(file) else _lines(text, path)
-            return _table(rows, path)
+            return _table(rows, path, known)
     except UnicodeDecodeError as error:
         raise file.bad_encoding(error) from error
 
@@ -76,13 +83,14 @@ def _object(value: object, place: str) -> JsonRow:
     return value
 
 
-def _table(rows: Iterator[JsonRow], path: Path) -> pa.Table:
+def _table(rows: Iterator[JsonRow], path: Path, known: Collection[str]) -> pa.Table:
     nested: set[str] = set()
     tables = []
     names: dict[str, None] = {}
     while batch := list(islice(rows, ROWS_AT_A_TIME)):
         for row in batch:
-            names.update(dict.fromkeys(row))
+            if fresh := row.keys() - names.keys():
+                _add_names(names, [name for name in row if name in fresh], known, path)
         tables.append({name: _column(batch, name, nested, path) for name in names})
     if not tables:
         raise UserError(f"{path} holds no rows; give an object a line, or one array of objects.")
@@ -91,6 +99,25 @@ def _table(rows: Iterator[JsonRow], path: Path) -> pa.Table:
         for name in names
     )
     return pa.concat_tables([_filled(table, schema) for table in tables])
+
+
+def _add_names(
+    names: dict[str, None], fresh: Iterable[str], known: Collection[str], path: Path
+) -> None:
+    for name in fresh:
+        if name in known or len(names) < MAX_COLUMNS:
+            _check_whole(name, path, "a column's name")
+            names[name] = None
+
+
+def _check_whole(text: str, path: Path, place: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{path} holds half of a character (\\ud800 to \\udfff) in {place}: "
+            f"{text[:80]!r}; write the whole character."
+        ) from error
 
 
 def _filled(columns: dict[str, pa.Array], schema: pa.Schema) -> pa.Table:
@@ -108,10 +135,8 @@ def _column(batch: list[JsonRow], name: str, nested: set[str], path: Path) -> pa
     try:
         return pa.array(values, pa.string())
     except UnicodeEncodeError as error:
-        raise UserError(
-            f"{path} holds half of a character (\\ud800 to \\udfff) in {name}: "
-            f"{str(error.object)[:80]!r}; write the whole character."
-        ) from error
+        _check_whole(str(error.object), path, name)
+        raise
 
 
 def _text(value: object) -> str | None:

@@ -6,6 +6,9 @@ import codecs
 import gzip
 import io
 import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -17,7 +20,7 @@ from genfilt.common.errors import UsageError, UserError
 
 BLOCK = 1 << 20  # bytes that are decoded at a time
 SHOWN = 80  # bytes of a line in a remark
-START = 1 << 12  # bytes by which a file's kind is told
+START = 1 << 12  # bytes that show a file's kind
 # UTF-32's mark begins like UTF-16's, so it is looked for first.
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -30,7 +33,29 @@ GZIP = b"\x1f\x8b"
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx and .ods; .xls
 PARQUET = b"PAR1"
 ZERO_SHARE = 0.3  # of the bytes at odd or at even places: UTF-16 of European text has about 0.5
+BLANK = b"\0 \t\r\n\v\f"  # in UTF-16 and UTF-32 a blank has zero bytes beside it
 UNDECODABLE = re.compile("[\udc80-\udcff]")
+
+
+class _GzipFile(gzip.GzipFile):
+    """A gzip file whose damage is reported in one sentence."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        with self._reported():
+            return super().read(size)
+
+    def read1(self, size: int = -1) -> bytes:
+        with self._reported():
+            return super().read1(size)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise UserError(
+                f"{self.name} cannot be decompressed ({error}); copy or download it again."
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -54,8 +79,12 @@ class TextFile:
             UserError: the file is empty, or is a workbook or a Parquet file under a text name.
         """
         with self._binary() as file:
-            first = file.read(START)
-        if not first.strip():
+            first = block = file.read(START)
+            mark = next((mark for mark, _ in MARKS if first.startswith(mark)), b"")
+            block = block.removeprefix(mark)
+            while not (filled := block.strip(BLANK)) and (block := file.read(BLOCK)):
+                pass
+        if not filled:
             raise UserError(f"{self.path} is empty; it needs at least a header line.")
         if first.startswith(WORKBOOKS):
             raise UserError(
@@ -102,7 +131,7 @@ class TextFile:
     def _binary(self) -> BinaryIO:
         with self.path.open("rb") as file:
             packed = file.read(len(GZIP)) == GZIP
-        return cast(BinaryIO, gzip.open(self.path)) if packed else self.path.open("rb")
+        return cast(BinaryIO, _GzipFile(self.path)) if packed else self.path.open("rb")
 
     def _damage(self) -> tuple[int, int, int] | None:
         """Return None for UTF-8, else (bytes that are not, characters that are, line)."""
@@ -171,7 +200,7 @@ def _known(name: str, first: bytes) -> str:
     try:
         found = codecs.lookup(name).name
         "".encode(found)
-    except LookupError:
+    except (LookupError, UnicodeError):  # the codec "undefined" refuses every text
         raise UsageError(
             f"--encoding must be one that Python knows, got {name}; give cp1252, say."
         ) from None

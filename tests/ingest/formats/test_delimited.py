@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import gzip
+import time
 from pathlib import Path
 
 import pytest
 
 from genfilt.common.errors import UsageError, UserError
 from genfilt.ingest.formats.delimited import read_delimited
+from genfilt.ingest.readers import read_source, require_columns
 
 KNOWN = ("product_id", "title", "image", "category", "split")
 
@@ -113,3 +115,22 @@ def test_options_name_separator_and_encoding(tmp_path: Path) -> None:
 
 def test_a_header_alone(tmp_path: Path) -> None:
     assert rows(tmp_path / "p.csv", "product_id,title\n") == []
+
+
+def test_many_columns_and_long_runs_take_no_quadratic_time(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text(f"product_id,{',' * 100_000}title\n1,{',' * 100_000}Mug\n")
+    started = time.monotonic()
+    table = read_source(str(path), known=KNOWN)
+    assert table["title"].to_pylist() == ["Mug"]
+    title = '"' + "\\" * 500_000
+    assert rows(path, f"product_id,title\n1,{title}\n") == [("1", title)]
+    assert time.monotonic() - started < 60  # the square of either length would take minutes
+
+
+def test_a_message_cuts_long_column_names_and_lists(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text(",".join(f"{'n' * 10_000}{number}" for number in range(50)) + "\n")
+    with pytest.raises(UserError, match="and 20 more") as caught:
+        require_columns(read_source(str(path)), ["title"], "p.csv")
+    assert len(str(caught.value)) < 3000

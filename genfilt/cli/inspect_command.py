@@ -1,4 +1,4 @@
-"""The commands status, sql, report and export, which read the tables."""
+"""The commands status, sql, explain, report and export, which read the tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from genfilt.cli.options import DEFAULT_DB, Db, Form, Split, check_output
 from genfilt.common import command
 from genfilt.common.console import say
-from genfilt.common.output import OutputFormat, check_ending, show, write_rows
+from genfilt.common.output import OutputFormat, check_ending, show, show_one, write_rows
 from genfilt.store.store import Store
 
 ROWS_ON_TERMINAL = 1000  # a person reads no more; --format csv and --out give all
@@ -20,6 +20,11 @@ SQL_EXAMPLES = (
     'genfilt sql "SELECT query, title, score FROM query_product_corrections LIMIT 10"',
     'genfilt sql "FROM failures" --format csv',
     'genfilt sql "FROM positives" --out positives.parquet',
+)
+EXPLAIN_EXAMPLES = (
+    'genfilt explain "red hoodie" p123',
+    'genfilt explain q7 "Acme Red Cotton Hoodie"',
+    'genfilt explain "red hoodie" "a title that is not in the catalogue" --format json',
 )
 
 
@@ -33,6 +38,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     command.register(app, status, "genfilt status")
     command.register(app, sql, *SQL_EXAMPLES)
+    command.register(app, explain, *EXPLAIN_EXAMPLES)
     command.register(app, report, "genfilt report --out report.html")
     command.register(app, export, "genfilt export positives --out positives.csv")
 
@@ -83,6 +89,27 @@ def sql(
 
 def _standard_input() -> str:
     return "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+
+
+def explain(
+    query: Annotated[str, typer.Argument(help="Id of a query, else its text, also a new one.")],
+    product: Annotated[
+        str, typer.Argument(help="Id of a product, else its title, also a new one.")
+    ],
+    embedder: Annotated[
+        str | None, typer.Option(help="The current filter's, to embed a text that is new.")
+    ] = None,
+    form: Form = OutputFormat.table,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Show why a query and a product are a correction, or why not: scores, threshold, veto."""
+    from dataclasses import asdict
+
+    from genfilt.features.embed import Embedder
+    from genfilt.inspect.explain import explain as run
+
+    with Store(db, read_only=True) as store:
+        show_one(asdict(run(store, Embedder(embedder), query, product)), form)
 
 
 def report(

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genfilt.common.errors import UserError
+from genfilt.extract.titles import extract_attributes, extract_queries
 from genfilt.generators.llm.reply import grounded_value
 from genfilt.generators.protocols import FIELDS, Attributes
+from genfilt.generators.registry import GeneratorChoice, Llm, open_reader
 from genfilt.generators.tagger.brand_statistics import BrandTable
 from genfilt.generators.tagger.tagger import Tagger
+from genfilt.ingest.ingest import ingest
+from genfilt.ingest.sources import Sources
+from genfilt.store.store import Store
 from genfilt.vocabulary.tokens import words
+from tests.shop_files import write_shop
 
 BLANK = Tagger(BrandTable(frozenset(), frozenset()))
 KINDS = (
@@ -104,3 +111,21 @@ def test_state_survives_and_names_the_reader() -> None:
     assert reader.prompt_key == BLANK.prompt_key
     with pytest.raises(UserError, match="run extract --refit"):
         Tagger.from_state(b"{}")
+
+
+def test_the_tagger_is_fitted_once_and_reads_titles_and_queries(tmp_path: Path) -> None:
+    options = write_shop(tmp_path)
+    with Store() as store:
+        ingest(store, Sources(products=options["products"], queries=options["queries"]))
+        choice = GeneratorChoice(Llm.tagger)
+        with open_reader(store, choice) as reader, open_reader(store, choice) as again:
+            assert reader.name == again.name
+            assert extract_attributes(store, reader).failed == 0
+            assert extract_queries(store, reader).failed == 0
+        assert str(store.meta("llm")).startswith("tagger-")
+        assert store.scalar("SELECT count(*) FROM generator_states") == 1
+        missing = store.rows(
+            "SELECT title FROM products LEFT JOIN current_attributes USING (title_key) "
+            "WHERE core_word IS NULL"
+        )
+        assert missing == []

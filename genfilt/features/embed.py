@@ -55,6 +55,17 @@ class Embedder:
         return encode_by_length(self._model, list(texts))
 
 
+class KeptVectors(Embedder):
+    """The embedder of a filter, for texts whose vectors are all in the database."""
+
+    def __init__(self, name: str) -> None:
+        self.name = self.source = self.path = name
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        """Refuse: no model is loaded."""
+        raise UserError(f"{len(texts):,} texts have no vectors yet; run genfilt filter again.")
+
+
 def _weights_key(folder: Path) -> str:
     weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
     if not weights:

@@ -20,6 +20,10 @@ from genfilt.filter.joining import (
 )
 from genfilt.store.store import Store
 
+# Of cosines below sigma. With all-MiniLM-L6-v2 the right pairs of Luma lie up to 0.3 below 0.9;
+# lower ones are nearly all pairs of a catalogue, and are drawn from where nothing is nearer.
+SAMPLING_DEPTHS = (0.3, 0.5)
+
 
 class PaperRule:
     """Scores a pair by (q.i + q.t) / 2; a product without a caption, which the paper lacks, by q.t.
@@ -70,6 +74,16 @@ class PaperRule:
                 reasons = [TITLE_ALONE if each else "" for each in alone.tolist()]
                 nothing = np.zeros(len(score), dtype=bool)
                 yield candidate_table(corpus, query, feature, score, nothing, reasons)
+
+    def scored_pairs(self, floor: float) -> Iterator[tuple[Rows, Rows, Floats]]:
+        """Yield q, f and score of all pairs from the floor on."""
+        for table in self.query_candidates(floor, Watermark(0, -1, -1)):
+            q, f, score = (table[name].to_numpy() for name in ("q", "f", "score"))
+            yield q, f, score
+
+    def sampling_floors(self, sigma: float) -> tuple[float, ...]:
+        """Return sigma less each of the depths that a review looks into."""
+        return tuple(sigma - depth for depth in SAMPLING_DEPTHS)
 
     def title_candidates(self, sigma: float, since: Watermark) -> Iterator[pa.Table]:
         """Yield the (f_image, f_title) whose i.t reaches sigma."""

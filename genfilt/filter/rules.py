@@ -69,6 +69,16 @@ class Rule(Protocol):
         """Yield the (f_image, f_title) whose cosine is sigma or more and were not joined before."""
         ...
 
+    def scored_pairs(self, floor: float) -> Iterator[tuple[Rows, Rows, Floats]]:
+        """Yield q, f and score of all pairs from the floor on that are not vetoed, (K,) each."""
+        ...
+
+    def sampling_floors(self, sigma: float) -> tuple[float, ...]:
+        """Return the floors, descending, below sigma that a review draws from; the first with a
+        pair counts.
+        """
+        ...
+
     def scores(self, q: Rows, f: Rows) -> Floats:
         """Return the scores of pairs of numbers, -inf for those that can never pass, (K,)."""
         ...

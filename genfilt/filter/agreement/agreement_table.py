@@ -25,7 +25,6 @@ from genfilt.filter.agreement.value_matching import (
     BY_WORD,
     CONFIRM,
     CONTRADICT,
-    FAMILIES_SILENCED_BY_WORD,
     SILENT,
     ValueMatcher,
 )
@@ -44,8 +43,6 @@ class AgreementTable:
         blocks: for each source and family, (U, values of the family).
         word_hits: for each source the f * V + v where the text contains the words of the value,
             ascending.
-        silenced: for each source the f * V + v whose contradiction is silent, since the text
-            contains the words of the value.
     """
 
     family: Rows
@@ -53,7 +50,6 @@ class AgreementTable:
     rows: Rows
     blocks: tuple[tuple[Table, ...], ...]
     word_hits: tuple[Rows, Rows]
-    silenced: tuple[Rows, Rows]
 
     def at(self, f: Rows, v: Rows) -> Table:
         """Return the agreement of title and picture, (2, ...), for `f` and `v` that broadcast."""
@@ -69,9 +65,6 @@ class AgreementTable:
                 found[source, chosen] = block[self.rows[source, family, rows], places]
         for source, word_hits in enumerate(self.word_hits):
             found[source, contains(word_hits, keys)] = CONFIRM
-        for source, silenced in enumerate(self.silenced):
-            against = (found[source] == CONTRADICT) & contains(silenced, keys)
-            found[source, against] = SILENT
         return found
 
     def without_pictures(self) -> AgreementTable:
@@ -85,7 +78,6 @@ class AgreementTable:
             rows=rows,
             blocks=(self.blocks[0], silent),
             word_hits=(self.word_hits[0], nothing),
-            silenced=(self.silenced[0], nothing),
         )
 
 
@@ -119,18 +111,9 @@ def agreement_table(
             index = {each: row for row, each in enumerate(dict.fromkeys(shown))}
             rows[source, at] = [index[each] for each in shown]
             blocks[source].append(_block(matcher, wanted, list(index), name))
-    texts = [[product[text] for product in products] for text in SOURCES]
-    title_hits = _word_hits(values, texts[0], BY_WORD)
-    # A caption is a generator's wording: only the title confirms the query's own words.
-    picture_hits = _word_hits(values, texts[1], [name for name in BY_WORD if name != "query words"])
-    silenced = [_word_hits(values, each, FAMILIES_SILENCED_BY_WORD) for each in texts]
+    word_hits = [_word_hits(values, [product[text] for product in products]) for text in SOURCES]
     return AgreementTable(
-        family=family,
-        place=place,
-        rows=rows,
-        blocks=tuple(map(tuple, blocks)),
-        word_hits=(title_hits, picture_hits),
-        silenced=(silenced[0], silenced[1]),
+        family, place, rows, tuple(map(tuple, blocks)), (word_hits[0], word_hits[1])
     )
 
 
@@ -162,14 +145,12 @@ def _block(
     return block
 
 
-def _word_hits(
-    values: Sequence[RequestedValue], texts: Sequence[TextValues], families: Sequence[str]
-) -> Rows:
-    """Return the f * V + v of the families' values whose words a text contains, ascending."""
+def _word_hits(values: Sequence[RequestedValue], texts: Sequence[TextValues]) -> Rows:
+    """Return the f * V + v of the values whose words a text contains, ascending."""
     starts: dict[str, list[tuple[int, frozenset[str]]]] = {}
     for column, (family, value) in enumerate(values):
         words = value.split()
-        if family in families and words:
+        if family in BY_WORD and words:
             starts.setdefault(words[0], []).append((column, frozenset(words)))
     found = [
         row * len(values) + column

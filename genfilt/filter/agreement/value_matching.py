@@ -36,8 +36,7 @@ CONFIRM, SILENT, CONTRADICT = 1, 0, -1
 MIN_SYNONYM_COSINE = 0.85
 NAMES = {"color": "colour", "parameters": "parameter", "qualifier": "word", "words": "word"}
 # Families that the words of a text confirm too.
-FAMILIES_SILENCED_BY_WORD = ("type",)
-BY_WORD = ("words", "qualifier", "brand", "parameters", "query words")
+BY_WORD = ("words", "qualifier", "brand", "parameters")
 
 Similarity = Callable[[Sequence[str], Sequence[str]], npt.NDArray[np.float32]]
 
@@ -115,8 +114,6 @@ class ValueMatcher:
             return CONFIRM, shown[found.index(CONFIRM)]
         if family in BY_WORD and text.lemmas.issuperset(value.split()):
             return CONFIRM, value
-        if family in FAMILIES_SILENCED_BY_WORD and text.lemmas.issuperset(value.split()):
-            return SILENT, None
         if CONTRADICT in found and SILENT not in found:
             return CONTRADICT, shown[0]
         return SILENT, None
@@ -136,8 +133,6 @@ def explain(
     vetoed = False
     reasons: dict[str, None] = {}
     for each in requested:
-        if each[0] == "query words":  # their attributes and words are named already
-            continue
         found = {source: matcher.agreement(each, product[source]) for source in SOURCES}
         confirmed = any(agreement == CONFIRM for agreement, _ in found.values())
         named = False

@@ -12,7 +12,6 @@ from genfilt.common.arrays import Floats, Rows
 from genfilt.filter.audit import Audit, check_target
 from genfilt.filter.calibrated.coverage import Pairs
 from genfilt.filter.calibrated.fit import Fit
-from genfilt.filter.calibrated.forecast import Forecast, forecast_of
 from genfilt.filter.calibrated.model import Calibration
 from genfilt.filter.calibrated.reliability import (
     MIN_CANDIDATE_PROBABILITY,
@@ -23,6 +22,7 @@ from genfilt.filter.calibrated.reliability import (
     train_population,
 )
 from genfilt.filter.calibrated.title_models import FOLDS
+from genfilt.filter.forecast import Forecast, forecast_of
 from genfilt.filter.precision_curve import Curve, best_sigma
 
 CALIBRATED = "calibrated"

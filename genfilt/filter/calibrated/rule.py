@@ -26,6 +26,7 @@ from genfilt.filter.calibrated.fit_record import (
     record_of,
     stored_parts,
 )
+from genfilt.filter.calibrated.reliability import MIN_CANDIDATE_PROBABILITY
 from genfilt.filter.calibrated.sampling import sample_pairs
 from genfilt.filter.joining import Watermark, title_candidates
 from genfilt.store.store import Store
@@ -77,6 +78,19 @@ class CalibratedRule:
         """Yield all (q, f) whose probability reaches the floor; `since` changes nothing."""
         for scorer in self.scorers:
             yield from scorer.tables(floor)
+
+    def scored_pairs(self, floor: float) -> Iterator[tuple[Rows, Rows, Floats]]:
+        """Yield q, f and probability of all pairs from the floor on that are not vetoed."""
+        for scorer in self.scorers:
+            corpus = scorer.data.corpus
+            for q, f, score, vetoed in scorer.candidates(floor):
+                kept = ~vetoed
+                numbers = corpus.queries.numbers[q[kept]], corpus.features.f[f[kept]]
+                yield *numbers, score[kept]
+
+    def sampling_floors(self, sigma: float) -> tuple[float, ...]:
+        """Return the probability from which on a pair counts as a candidate under any sigma."""
+        return (min(MIN_CANDIDATE_PROBABILITY, sigma),)
 
     def title_candidates(self, sigma: float, since: Watermark) -> Iterator[pa.Table]:
         """Yield the (f_image, f_title) whose i.t, a cosine, reaches sigma."""

@@ -173,8 +173,7 @@ class ValueScores:
     def _listed(self, f: Rows) -> tuple[Rows, Rows]:
         """Return the (f, v) of shared coordinates that have word hits or click counts."""
         size = len(self.family)
-        table = self.products.agreement_table
-        lists = (*table.word_hits, *table.silenced, self.products.counts.keys)
+        lists = (*self.products.agreement_table.word_hits, self.products.counts.keys)
         ends = [np.searchsorted(keys, (f[0] * size, (f[-1] + 1) * size)) for keys in lists]
         keys = np.unique(np.concatenate([k[a:b] for k, (a, b) in zip(lists, ends, strict=True)]))
         rows, v = np.divmod(keys, size)

@@ -101,9 +101,7 @@ def kept_table(table: np.ndarray) -> AgreementTable:
     rows = np.broadcast_to(np.arange(table.shape[1]), (2, len(FAMILIES), table.shape[1]))
     blocks = [[layer[:, family == each] for each in range(len(FAMILIES))] for layer in table]
     none = np.zeros(0, dtype=np.int64)
-    return AgreementTable(
-        family, place, rows, tuple(map(tuple, blocks)), (none, none), (none, none)
-    )
+    return AgreementTable(family, place, rows, tuple(map(tuple, blocks)), (none, none))
 
 
 def _families() -> tuple[tuple[str, ...], ...]:

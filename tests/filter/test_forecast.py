@@ -8,8 +8,8 @@ import pytest
 
 from genfilt.filter.calibrated.coverage import Pairs
 from genfilt.filter.calibrated.fit import Fit
-from genfilt.filter.calibrated.forecast import forecast_of
 from genfilt.filter.calibrated.model import Calibration
+from genfilt.filter.forecast import forecast_of
 
 QUERIES, PRODUCTS = 12, 30
 

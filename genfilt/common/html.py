@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import unicodedata
 from collections.abc import Mapping
 
@@ -48,6 +50,12 @@ def plain(text: object, limit: int = 300) -> str:
     )
     words = " ".join(kept.split())
     return words if len(words) <= limit else words[: limit - 1] + "…"
+
+
+def content_hash(text: str) -> str:
+    """Return the source by which a Content-Security-Policy allows an inline script or style."""
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
 def _count(number: int | None) -> str:

@@ -17,7 +17,7 @@ WIDTH, HEIGHT = 360, 170  # of the plot, in SVG units
 BINS = 44
 LOW, HIGH = -0.1, 1.0
 
-CURVE_WIDTH, CURVE_HEIGHT = 760, 240
+CURVE_WIDTH, CURVE_HEIGHT = 380, 200  # narrow, so that its text can be read on a phone
 
 
 class FunnelStep(TypedDict):

@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import cache
+from importlib.resources import files
+
+import pyarrow as pa
+
 from genfilt.common.photos import thumbnail
+from genfilt.review.cards import ATTRIBUTES
+from genfilt.review.wording import reasons_in_words
 from genfilt.store.store import Store
 
-CARDS = 24  # corrections in the gallery
-CARDS_FROM = 20_000  # corrections that they are chosen from
+CARDS = 2000  # corrections on the page: about 3 MB of text
+PICTURES = 200  # of them with a picture, half the surest and half the least sure: about 2 MB
+CARDS_FROM = 40_000  # corrections that they are chosen from
 TITLE_CARDS = 8  # image-title corrections
+MAX_KINDS = 12  # of reasons to filter by, and of categories
 
 Card = dict[str, object]
 
-# As many from each fifth of the scores, each query once while there are enough of them. The page
-# shows a few, so where there are many only each n-th is looked at.
-CARDS_SQL = """
-SELECT query, title, attributes, caption, image, q_i, q_t, score, reasons FROM (
-    SELECT c.*, products.image, row_number() OVER (PARTITION BY fifth ORDER BY turn, lot) AS place
-    FROM (SELECT *, ntile(5) OVER (ORDER BY score DESC) AS fifth,
-                 row_number() OVER (PARTITION BY query ORDER BY hash(product_id)) AS turn,
-                 hash(query_id, product_id) AS lot
-          FROM query_product_corrections
-          WHERE split = 'train' AND hash(query_id, product_id) % $part = 0) c
-    JOIN products USING (product_id)
-) WHERE place <= $each ORDER BY score DESC LIMIT $cards
-"""
-TITLE_CARDS_SQL = """
-WITH train AS (SELECT f, product_id FROM product_no JOIN products USING (product_id)
-               WHERE split = 'train')
-SELECT pictured.image, image_text AS caption, titled.title, i_t
-FROM (FROM it_corrections ORDER BY hash(f_image, f_title) LIMIT $some) c
-JOIN (SELECT f_image, image_text, min(product_id) AS product_id
-      FROM features JOIN train USING (f) GROUP BY ALL) i USING (f_image)
-JOIN (SELECT f_title, max(product_id) AS product_id
-      FROM features JOIN train USING (f) GROUP BY ALL) t USING (f_title)
-JOIN products pictured ON pictured.product_id = i.product_id
-JOIN products titled ON titled.product_id = t.product_id
-WHERE coalesce(i.product_id <> t.product_id, false)
-ORDER BY hash(f_image, f_title) LIMIT $cards
-"""
+
+@cache
+def card_statement(name: str) -> str:
+    """Return the SQL statement of report_cards.sql that has this name."""
+    text = (files("genfilt.inspect") / "report_cards.sql").read_text("utf-8")
+    return text.split(f"-- name: {name}\n", 1)[1].split(";\n", 1)[0]
 
 
 def correction_cards(store: Store, corrections: int) -> list[Card]:
@@ -47,15 +36,58 @@ def correction_cards(store: Store, corrections: int) -> list[Card]:
         store: the tables.
         corrections: the number of corrections of train products.
     """
-    part = max(1, corrections // CARDS_FROM)
-    return _cards(store, CARDS_SQL, {"each": -(-CARDS // 5), "cards": CARDS, "part": part})
+    everything = corrections <= CARDS
+    parameters = {
+        "part": 1 if everything else max(1, corrections // CARDS_FROM),
+        "each": corrections if everything else -(-CARDS // 5),
+        "cards": CARDS,
+    }
+    rows = store.arrow(card_statement("corrections"), parameters)
+    known = _known_titles(store, rows)
+    cards: list[Card] = []
+    for at, row in enumerate(rows.to_pylist()):
+        pictured = at < PICTURES // 2 or at >= rows.num_rows - PICTURES // 2
+        reasons = reasons_in_words(row["reasons"])
+        cards.append(
+            {
+                **row,
+                "thumbnail": thumbnail(row["image"]) if pictured else None,
+                "attributes": [(name, row[key]) for key, name in ATTRIBUTES.items() if row[key]],
+                "reasons": reasons,
+                "kinds": list(dict.fromkeys(map(_kind, reasons))),
+                "known": known.get(row["query_id"], []),
+            }
+        )
+    return cards
+
+
+def card_choices(cards: list[Card], name: str) -> list[str]:
+    """Return the most frequent values that the cards can be filtered by.
+
+    Args:
+        cards: of `correction_cards`.
+        name: "kinds" or "category".
+    """
+    values: Counter[str] = Counter()
+    for card in cards:
+        value = card[name]
+        values.update(map(str, value) if isinstance(value, list) else [str(value)] * bool(value))
+    return sorted(value for value, _ in values.most_common(MAX_KINDS))
 
 
 def title_cards(store: Store) -> list[Card]:
     """Return up to TITLE_CARDS image-title corrections."""
-    return _cards(store, TITLE_CARDS_SQL, {"some": 50 * TITLE_CARDS, "cards": TITLE_CARDS})
-
-
-def _cards(store: Store, sql: str, parameters: dict[str, int]) -> list[Card]:
-    rows = store.arrow(sql, parameters).to_pylist()
+    parameters = {"some": 50 * TITLE_CARDS, "cards": TITLE_CARDS}
+    rows = store.arrow(card_statement("titles"), parameters).to_pylist()
     return [{**row, "thumbnail": thumbnail(row["image"])} for row in rows]
+
+
+def _known_titles(store: Store, rows: pa.Table) -> dict[str, list[str]]:
+    with store.registered("shown", rows.select(["query_id"])):
+        return dict(store.rows(card_statement("known")))
+
+
+def _kind(reason: str) -> str:
+    """Return what a reason is about: "colour" of "colour: red (in the title)"."""
+    name, found, _ = reason.partition(":")
+    return name if found else "title alone"

@@ -78,6 +78,22 @@ def test_help_needs_no_heavy_import(name: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("name", "imported"),
+    [("genfilt", "Store, threshold_join"), ("trainer", "RelevanceModel, Positives")],
+)
+def test_names_of_a_package_load_on_first_use(name: str, imported: str) -> None:
+    code = (
+        f"import sys, {name}\n"
+        "light = {'torch', 'duckdb', 'numpy'} & set(sys.modules)\n"
+        f"from {name} import {imported}\n"
+        f"print(sorted(light), sorted(n for n in {name}.__all__ if not hasattr({name}, n)), "
+        f"*({imported},))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("[] [] <class '")
+
+
 def test_every_dependency_is_held_by_a_constraint() -> None:
     import tomllib
 

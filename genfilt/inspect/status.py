@@ -6,6 +6,8 @@ from typing import TypedDict
 
 from genfilt.extract.generator_quality import abstention_advice, abstentions, grounding
 from genfilt.features.embed import DEFAULT_EMBEDDER
+from genfilt.filter.audit import forecast_lines
+from genfilt.filter.forecast import stored_forecast
 from genfilt.inspect.counts import count_corrections
 from genfilt.inspect.language import ENGLISH_SHARE, english_share
 from genfilt.store.store import Store
@@ -57,6 +59,7 @@ def status(store: Store) -> list[Row]:
         rule, sigma, floor, embedder = current[0]
         detail = f"rule {rule}, sigma {sigma:g}, floor {floor:g}, embedder {embedder}"
     rows.append(_row("filter", None, detail))
+    rows += [_row("forecast", None, line) for line in forecast_lines(stored_forecast(store))]
     return [*rows, *(_row("warning", None, text) for text in warnings(store))]
 
 
@@ -95,11 +98,13 @@ def warnings(store: Store) -> list[str]:
 
 
 def _unfitted(store: Store) -> list[str]:
+    if store.meta("migrated_from") is None:
+        return []
     rules = store.rows(
         "SELECT rule FROM filters ANTI JOIN filter_fits USING (filter_id) WHERE current"
     )
     return [
-        f"the fit of the filter was dropped when an older database was migrated: "
+        f"the fit of the filter was dropped when the database was migrated from an older version: "
         f"run genfilt filter --rule {rule}"
         for (rule,) in rules
     ]
@@ -123,8 +128,9 @@ def _grown(store: Store) -> list[str]:
 def _foreign(store: Store) -> list[str]:
     """Compare the language of some titles with what reads them."""
     english = []
-    if (store.meta("llm") or "").startswith("lexicon"):
-        english.append("the lexicon (give extract --llm-model or --llm-url)")
+    reader = (store.meta("llm") or "").partition("-")[0]
+    if reader in ("lexicon", "tagger"):
+        english.append(f"the {reader} (give extract --llm-model or --llm-url)")
     embedder = store.scalar("SELECT embedder FROM filters WHERE current")
     if embedder == DEFAULT_EMBEDDER:
         english.append(f"{DEFAULT_EMBEDDER} (give filter --embedder a multilingual model)")

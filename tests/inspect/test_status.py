@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -10,6 +12,7 @@ from genfilt.ingest.sources import Sources
 from genfilt.inspect.status import status, warnings
 from genfilt.store.store import Store, now
 
+OLD_DATABASE = Path(__file__).parents[1] / "store" / "data" / "version-1.duckdb.gz"
 ENGLISH = ("Acme red hoodie for women", "Borel steel kettle 2 L", "Black leather running shoes")
 FOREIGN = {
     "de": ("Damen Kapuzenpullover rot", "Edelstahl Wasserkocher", "Schwarze Laufschuhe für Herren"),
@@ -80,3 +83,21 @@ def test_a_catalogue_that_has_grown_since_the_fit_is_seen(store: Store) -> None:
     assert "--refit" in warning
     rows = [row for row in status(store) if row["what"] == "warning"]
     assert [row["detail"] for row in rows] == [warning]
+
+
+def test_a_dropped_fit_is_named_in_a_migrated_database_alone(tmp_path: Path) -> None:
+    with Store() as store:
+        filtered(store, "some/model")
+        store.connection.execute("DELETE FROM filter_fits")
+        assert not warnings(store)
+    old = tmp_path / "old.duckdb"
+    old.write_bytes(gzip.decompress(OLD_DATABASE.read_bytes()))
+    with Store(old) as store:
+        assert store.rows("SELECT rule FROM filters WHERE current") == [("calibrated",)]
+        (warning,) = [text for text in warnings(store) if "migrated" in text]
+        assert warning.endswith("run genfilt filter --rule calibrated")
+        store.connection.execute(
+            "INSERT INTO filter_fits SELECT filter_id, '{}', '{}', '{}', now() FROM filters "
+            "WHERE current"
+        )
+        assert not [text for text in warnings(store) if "migrated" in text]

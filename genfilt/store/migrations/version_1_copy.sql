@@ -13,3 +13,4 @@ INSERT INTO reviews BY NAME FROM reviews_1;
 DROP TABLE filters_1;
 DROP TABLE reviews_1;
 UPDATE meta SET value = '2' WHERE name = 'schema_version';
+INSERT OR REPLACE INTO meta VALUES ('migrated_from', '1');

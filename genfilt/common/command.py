@@ -6,6 +6,7 @@ import errno
 import functools
 import inspect
 import os
+import select
 import signal
 import sys
 import time
@@ -19,11 +20,10 @@ import typer.main
 
 from genfilt.common.console import complain, is_verbose, say, set_level
 from genfilt.common.errors import UsageError, UserError
-from genfilt.common.interrupts import interruptible, is_interrupt
+from genfilt.common.interrupts import INTERRUPTED, interruptible, is_interrupt
 from genfilt.common.output import OutputClosedError
 
 FAILED, WRONG_USAGE, SOME_FAILED = 1, 2, 3
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SHOWN_DURATION = 1.0  # seconds; a shorter run is not worth a line
 
@@ -138,10 +138,16 @@ def _run(app: typer.Typer, name: str) -> int:
         return error.exit_code
     except typer.Abort:
         raise
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # rich ends so, which prints the help
+            return 0
+        raise
     except Exception as error:
         outcome = explain(error)
         if outcome is None:
             raise
+        if isinstance(error, BrokenPipeError) and _output_is_closed():
+            return 0
         if is_verbose():
             traceback.print_exception(error)
         code, sentence = outcome
@@ -207,6 +213,16 @@ def _names_full_disk(error: Exception) -> bool:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def _output_is_closed() -> bool:
+    """Tell whether the reader of standard output closed it before all was written."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except (AttributeError, OSError, ValueError):  # there is none, or it is no file
+        return False
 
 
 def _discard_unwritten_output() -> None:

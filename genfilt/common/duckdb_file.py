@@ -178,6 +178,11 @@ def why_not_opened(path: str, error: Exception) -> str:
         )
     if "not a valid DuckDB" in text:
         return f"{path} is not a DuckDB file; name another with --db."
+    if "WAL does not match" in text:
+        return (
+            f"{path}.wal is the log of another database than {path}; bring that one back, or move "
+            "the log away."
+        )
     damaged = duckdb.SerializationException | duckdb.IOException | duckdb.FatalException
     if isinstance(error, damaged) or "Corrupt database" in text:
         reason = text.splitlines()[0]

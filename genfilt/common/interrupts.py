@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from weakref import WeakSet
 
 import duckdb
+
+from genfilt.common.console import complain
+
+INTERRUPTED = 128 + signal.SIGINT  # the exit code, as shells report it
+# A parent that forwards the terminal's signal sends the same press a second time, but at once.
+SECONDS_BETWEEN_PRESSES = 1.0
 
 _open: WeakSet[duckdb.DuckDBPyConnection] = WeakSet()
 
@@ -32,7 +40,9 @@ def interruptible() -> Iterator[None]:
 
     Python handles a signal in the main thread alone, between two bytecodes, hence not while DuckDB
     computes. The interpreter writes the signal's number into a socket at once, and a thread that
-    reads it interrupts DuckDB, so that the main thread goes on to its KeyboardInterrupt.
+    reads it interrupts DuckDB, so that the main thread goes on to its KeyboardInterrupt. Within
+    one call of a function DuckDB looks for no interrupt: repeat('a', 2000000000) takes minutes. A
+    second SIGINT therefore ends the process at once, which leaves files as a kill does, whole.
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)
@@ -49,8 +59,13 @@ def interruptible() -> Iterator[None]:
 
 
 def _interrupt_all(reader: socket.socket) -> None:
+    first = None
     while arrived := reader.recv(64):
         if signal.SIGINT in arrived:
+            if first is not None and time.monotonic() - first > SECONDS_BETWEEN_PRESSES:
+                complain("Interrupted twice: the command ends at once.")
+                os._exit(INTERRUPTED)
+            first = time.monotonic() if first is None else first
             for connection in list(_open):
                 with suppress(duckdb.Error):  # it was closed
                     connection.interrupt()

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from genfilt.common.errors import UsageError, UserError
 from genfilt.ingest.formats.delimited import read_delimited
 from genfilt.ingest.formats.json_rows import read_json
+from genfilt.ingest.formats.search_exports import describe_export
 
 HUB_PREFIX = "hf://"
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
@@ -21,7 +22,6 @@ PARQUET_ENDINGS = (".parquet", ".pq")
 WORKBOOK_ENDINGS = (".xlsx", ".xls", ".ods")
 MAX_LISTED_COLUMNS = 30  # a message names no more
 MAX_SHOWN = 60  # characters of a column's name in a message: a file of one line has long ones
-
 Aliases = Mapping[str, str | Sequence[str]]
 
 
@@ -185,6 +185,8 @@ def require_columns(
     """
     missing = [column for column in needed if column not in table.column_names]
     if missing:
+        if sentence := describe_export(table.schema):
+            raise UserError(f"{source} {sentence}")
         options = " ".join(f"--map {column}=NAME" for column in missing)
         remedy = f"Rename there, or map with {options}." if mapped else "Check the layout."
         noun = "column" if len(missing) == 1 else "columns"

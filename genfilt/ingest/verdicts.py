@@ -6,8 +6,9 @@ and counted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +23,11 @@ from genfilt.store.store import now
 WORDS = {
     "0": 0, "1": 1, "0.0": 0, "1.0": 1, "no": 0, "yes": 1, "n": 0, "y": 1, "false": 0, "true": 1,
 }  # fmt: skip
-WHOLE_NUMBER = r"^\+?[0-9]{1,15}(\.0*)?$"
+# Of 12 digits at most, so that the sum of nine million rows of a pair is below 2^63.
+WHOLE_NUMBER = r"^\+?[0-9]{1,12}(\.0*)?$"
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?$"
+# A whole number that a program wrote with decimals, in many countries after a comma.
+WHOLE_FLOAT = r"^(-?[0-9]+)[.,]0+$"
 PAIR = ["query_id", "product_id"]
 MAX_LISTED_WORDS = 10  # a message names no more
 
@@ -82,7 +86,7 @@ def _whole_numbers(rows: SourceRows, name: str) -> pa.ChunkedArray:
         row = pc.index(wrong, True).as_py()
         raise UserError(
             f"{rows.name} has {text[row].as_py()!r} {name} in data row {rows.number(row)}; "
-            f"give a whole number from 0."
+            f"give a whole number from 0, of 12 digits at most."
         )
     return text.cast(pa.float64()).cast(pa.int64())
 
@@ -152,7 +156,7 @@ def _meanings(rows: SourceRows, label_map: Mapping[str, int]) -> pa.ChunkedArray
     if not label_map:
         known = {word: str(label) for word, label in WORDS.items()}
         words = pc.utf8_lower(words)
-    plain = pc.replace_substring_regex(words, r"^([0-9]+)\.0$", r"\1")
+    plain = pc.replace_substring_regex(words, WHOLE_FLOAT, r"\1")
     meaning = pc.coalesce(mapped_words(words, known), mapped_words(plain, known))
     if meaning.null_count:
         row = pc.index(pc.is_null(meaning), True).as_py()
@@ -162,7 +166,7 @@ def _meanings(rows: SourceRows, label_map: Mapping[str, int]) -> pa.ChunkedArray
 
 
 def _plain_number(word: str) -> str:
-    return word.removesuffix(".0")
+    return re.sub(WHOLE_FLOAT, r"\1", word)
 
 
 def _no_meaning(rows: SourceRows, row: int, unknown: list[str], known: list[str]) -> UserError:
@@ -206,6 +210,7 @@ def parse_reviews(rows: SourceRows) -> pa.Table:
         UserError: a verdict is neither 0 nor 1, no nor yes, or a time is not one.
     """
     words = pc.utf8_lower(rows.column("verdict"))
+    words = pc.replace_substring_regex(words, WHOLE_FLOAT, r"\1")
     verdicts = mapped_words(words, {word: str(value) for word, value in WORDS.items()})
     unknown = pc.and_(pc.is_valid(words), pc.is_null(verdicts))
     if pc.any(unknown).as_py():
@@ -214,20 +219,23 @@ def parse_reviews(rows: SourceRows) -> pa.Table:
             f"{rows.name} has the verdict {rows.column('verdict')[row].as_py()!r} in data row "
             f"{rows.number(row)}; use 1 for relevant and 0 for not."
         )
-    pairs = {
-        name: pa.array([unshield(str(value)) for value in rows.required(name)], pa.string())
-        for name in PAIR
-    }
     table = pa.table(
         {
-            **pairs,
+            **{name: _unshielded(rows.required(name)) for name in PAIR},
             "verdict": verdicts.cast(pa.int8()),
-            "reviewer": pc.fill_null(rows.column("reviewer"), ""),
-            "note": rows.column("note"),
+            "reviewer": pc.fill_null(_unshielded(rows.column("reviewer")), ""),
+            "note": _unshielded(rows.column("note")),
             "at": pa.array(_times(rows), pa.timestamp("us")),
         }
     )
     return _last_of_each(table)
+
+
+def _unshielded(texts: pa.ChunkedArray) -> pa.Array:
+    """Return texts (N,) as they were before `shield`, which keeps spreadsheets from formulas."""
+    return pa.array(
+        [text if text is None else unshield(str(text)) for text in texts.to_pylist()], pa.string()
+    )
 
 
 def _last_of_each(reviews: pa.Table) -> pa.Table:
@@ -246,10 +254,15 @@ def _times(rows: SourceRows) -> list[datetime]:
     times = []
     for row, value in enumerate(rows.column("at").to_pylist()):
         try:
-            times.append(moment if not value else datetime.fromisoformat(value))
-        except ValueError as error:
+            times.append(moment if not value else _utc(datetime.fromisoformat(value)))
+        except (ValueError, OverflowError) as error:
             raise UserError(
                 f"{rows.name} has the time {value!r} in data row {rows.number(row)}; "
                 f"write 2026-01-31T12:00."
             ) from error
-    return [time.replace(tzinfo=None) for time in times]
+    return times
+
+
+def _utc(time: datetime) -> datetime:
+    """Return a time without a zone; one without a zone is UTC already, as the tables have it."""
+    return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)

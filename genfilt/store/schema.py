@@ -52,7 +52,9 @@ def open_tables(path: str, *, read_only: bool) -> duckdb.DuckDBPyConnection:
             newer schema version, or with `read_only` is missing or has an older one.
     """
     if path != MEMORY and not read_only and not Path(path).exists():
-        _create_file(_behind_link(path))
+        place = _behind_link(path)
+        _refuse_left_log(place)
+        _create_file(place)
     connection = open_file(path, read_only=read_only, create=path == MEMORY)
     try:
         if path == MEMORY:
@@ -81,6 +83,19 @@ def _behind_link(path: str) -> Path:
         return Path(path).resolve() if Path(path).is_symlink() else Path(path)
     except (OSError, RuntimeError) as error:
         raise UserError(f"{path} is a link to itself; name another file with --db.") from error
+
+
+def _refuse_left_log(path: Path) -> None:
+    """Refuse to create a database beside the write-ahead log of one that is gone.
+
+    DuckDB would refuse to open both together, from then on.
+    """
+    log = path.with_name(f"{path.name}.wal")
+    if log.exists() and not path.exists():
+        raise UserError(
+            f"{log} is the log of a database that is not there; bring {path.name} back beside "
+            "it, or remove it to start anew."
+        )
 
 
 def _create_file(path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -138,3 +139,14 @@ def test_every_run_is_written_down(tmp_path: Path, db: Path) -> None:
         str(db),
     )
     assert runs.stdout == "command,status\ningest,done\nfilter,failed\n"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["sql", "--help"], ["--version"]])
+def test_help_whose_reader_has_gone_is_no_failure(words: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", LINE, *words], stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")

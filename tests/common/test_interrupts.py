@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
 import duckdb
 import pytest
 
-from genfilt.common.interrupts import interruptible, is_interrupt, watch
+from genfilt.common.interrupts import SECONDS_BETWEEN_PRESSES, interruptible, is_interrupt, watch
 
 ENDLESS = "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range * b.range % 7 = 8"
 
@@ -52,3 +54,29 @@ def test_closed_and_collected_connections_are_passed_over() -> None:
     watch(duckdb.connect())
     with interruptible(), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+BUSY = """
+import signal, time
+from genfilt.common.interrupts import interruptible
+signal.signal(signal.SIGINT, lambda *_: print("not heeded", flush=True))
+with interruptible():
+    print("started", flush=True)
+    while True:
+        time.sleep(60)
+"""
+
+
+def test_a_second_signal_ends_a_process_that_does_not_heed_the_first() -> None:
+    line = [sys.executable, "-c", BUSY]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as busy:
+        assert busy.stdout is not None
+        assert busy.stderr is not None
+        assert busy.stdout.readline() == "started\n"
+        busy.send_signal(signal.SIGINT)
+        assert busy.stdout.readline() == "not heeded\n"
+        time.sleep(SECONDS_BETWEEN_PRESSES + 0.5)
+        assert busy.poll() is None
+        busy.send_signal(signal.SIGINT)
+        assert busy.wait(60) == 130
+        assert "Interrupted twice" in busy.stderr.read()

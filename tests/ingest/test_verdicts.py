@@ -62,6 +62,14 @@ def test_floats_of_a_table_are_counts() -> None:
     assert kept(table, "clicks") == {"1": 2}
 
 
+def test_clicks_that_would_overflow_are_refused() -> None:
+    most = "9" * 12
+    table, _ = parse_clicks(pairs("clicks", "clicks", *[most] * 1000, products="1" * 1000), 1)
+    assert kept(table, "clicks") == {"1": 1000 * int(most)}
+    with pytest.raises(UserError, match="12 digits at most"):
+        parse_clicks(pairs("clicks", "clicks", most + "9"), 1)
+
+
 def test_rows_without_a_label_are_left_out() -> None:
     rows = pairs("labels", "label", "1", "0.0", "", "NaN", "\\N", "Yes", "n", "TRUE")
     table, counts = parse_labels(rows, {})
@@ -97,13 +105,29 @@ def test_a_scale_without_a_meaning_names_both_options() -> None:
 def test_mapped_numbers_match_their_floats() -> None:
     table, _ = parse_labels(pairs("labels", "label", 3.0, 2.0, 0.0), {"3": 1, "2": 1, "0": 0})
     assert kept(table, "label") == {"1": 1, "2": 1, "3": 0}
+    table, _ = parse_labels(pairs("labels", "label", "-1.00", "2,0"), {"-1": 0, "2": 1})
+    assert kept(table, "label") == {"1": 0, "2": 1}
     table, _ = parse_labels(pairs("labels", "label", "3.0", "2"), {"3.0": 1, "2.0": 0})
     assert kept(table, "label") == {"1": 1, "2": 0}
 
 
-def test_reviews_take_short_words() -> None:
-    table = parse_reviews(pairs("reviews", "verdict", "y", "N", "1.0"))
-    assert kept(table, "verdict") == {"1": 1, "2": 0, "3": 1}
+def test_reviews_take_short_words_and_numbers_with_decimals() -> None:
+    table = parse_reviews(pairs("reviews", "verdict", "y", "N", "1.0", "0,00", "1.00"))
+    assert kept(table, "verdict") == {"1": 1, "2": 0, "3": 1, "4": 0, "5": 1}
+
+
+def test_times_with_a_zone_are_compared_in_utc(store: Store) -> None:
+    """The last review of a pair wins, so a zone must not be dropped."""
+    rows = {"query_id": ["q", "q"], "product_id": ["1", "1"], "reviewer": ["ann", "bob"]}
+    times = ["2026-01-31T12:00:00+05:00", "2026-01-31T08:00:00Z"]
+    ingest(store, Sources(reviews=pa.table({**rows, "verdict": ["1", "0"], "at": times})))
+    assert store.rows('SELECT reviewer, "at"::VARCHAR FROM reviews ORDER BY 1') == [
+        ("ann", "2026-01-31 07:00:00"),
+        ("bob", "2026-01-31 08:00:00"),
+    ]
+    last = {**rows, "verdict": ["1", "0"], "at": ["0001-01-01T00:00+05:00", times[0]]}
+    with pytest.raises(UserError, match="has the time '0001-01-01T00:00"):
+        ingest(store, Sources(reviews=pa.table(last)))
 
 
 def test_an_empty_verdict_withdraws_an_earlier_one(store: Store) -> None:

@@ -127,3 +127,25 @@ def test_a_database_in_memory_is_no_database_file(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["ingest", "--products", str(path), "--db", ":memory:"])
     assert isinstance(done.exception, UsageError)
     assert "--db must be a file" in str(done.exception)
+
+
+def test_the_log_of_a_database_that_was_deleted_is_named(tmp_path: Path) -> None:
+    path, log = tmp_path / "g.duckdb", tmp_path / "g.duckdb.wal"
+    killed = (
+        "import os, sys; from genfilt.store.store import Store; "
+        "store = Store(sys.argv[1]); store.set_meta('a', 'b'); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", killed, str(path)], check=False)
+    content = path.read_bytes()
+    path.unlink()
+    with pytest.raises(UserError, match="g.duckdb.wal is the log of a database that is not there"):
+        Store(path)
+    assert not path.exists()
+    path.write_bytes(content)
+    with Store(path, read_only=True) as store:
+        assert store.meta("a") == "b"
+    other = tmp_path / "other.duckdb"
+    Store(other).close()
+    log.rename(tmp_path / "other.duckdb.wal")
+    with pytest.raises(UserError, match="other.duckdb.wal is the log of another database"):
+        Store(other)

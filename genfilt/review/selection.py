@@ -19,7 +19,7 @@ CONDITIONS = {
     "WHERE c.reasons IN (SELECT unnest($reason::VARCHAR[])))",
     "category": "p IN (SELECT p FROM product_no JOIN products USING (product_id) "
     "WHERE split = 'train' AND lower(category) = lower($category))",
-    "around": f"abs(score - $around) <= {AROUND}",
+    "around": f"abs(score - $around) <= {AROUND} + 1e-6",  # as exact as scores are decided
     "new": "(q, p) NOT IN (SELECT q, p FROM samples JOIN query_no USING (query_id) "
     "JOIN product_no USING (product_id))",
 }

@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from threading import Semaphore
 
+import duckdb
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -19,13 +20,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from genfilt.common.errors import LockedError, UserError
-from genfilt.common.html import render
+from genfilt.common.html import plain, render
 from genfilt.common.photos import open_photo
 from genfilt.review.access import HOST, ReviewAccess
 from genfilt.review.session import ReviewSession
+from genfilt.review.wording import reasons_in_words
 
 PICTURE_SIDE = 720  # pixels of the longest side that is sent
 PICTURES_AT_A_TIME = 2  # a decoded picture may need 160 MB
+MAX_TEXT = 2000  # characters of a text to explain
 MAX_BODY = 64 * 1024  # bytes of an answer
 SHUTDOWN_SECONDS = 3  # for requests that are still answered when the server ends
 STATIC = {"review.js": "text/javascript", "review.css": "text/css"}
@@ -57,6 +60,7 @@ class ReviewServer:
             Route("/static/{name}", self._static),
             Route("/api/queue", _plainly(self._queue)),
             Route("/api/card", _plainly(self._card)),
+            Route("/api/explain", _plainly(self._explain)),
             Route("/api/answer", _plainly(self._answer), methods=["POST"]),
             Route("/picture", _plainly(self._picture)),
         ]
@@ -117,6 +121,16 @@ class ReviewServer:
         names = [request.query_params.get(name, "") for name in ("query_id", "product_id")]
         return JSONResponse(asdict(await run_in_threadpool(self.session.card, *names)))
 
+    async def _explain(self, request: Request) -> Response:
+        texts = [request.query_params.get(name, "") for name in ("query", "product")]
+        if max(map(len, texts)) > MAX_TEXT:
+            raise UserError(f"A search and a product have at most {MAX_TEXT:,} characters.")
+        found = await run_in_threadpool(self.session.lookup.explain, *texts)
+        known = ("query", "title", "q_i", "q_t", "score", "rank", "candidates", "why")
+        shown = {name: getattr(found, name) for name in known}
+        shown |= {name: plain(shown[name], 500) for name in ("query", "title")}
+        return JSONResponse(shown | {"reasons": reasons_in_words(found.reasons)})
+
     async def _answer(self, request: Request) -> Response:
         given = await _json_object(request)
         if not given.keys() >= ANSWER_FIELDS:
@@ -167,6 +181,8 @@ def _plainly(handler: Handler) -> Handler:
         except LockedError:
             text = "Another command has the database; the page tries again."
             return JSONResponse({"error": text, "locked": True}, 503)
+        except duckdb.InterruptException:  # Ctrl-C while the database is read
+            return JSONResponse({"error": "The server has ended."}, 503)
         except UserError as error:
             return JSONResponse({"error": str(error)}, 400)
 

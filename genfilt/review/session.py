@@ -14,6 +14,7 @@ from genfilt.common.errors import LockedError, UsageError, UserError
 from genfilt.review.answers import ReviewAnswer, write_answers
 from genfilt.review.cards import ReviewCard, load_card, picture_paths
 from genfilt.review.journal import Journal
+from genfilt.review.lookup import PairLookup
 from genfilt.review.queue import (
     Agreement,
     QueueItem,
@@ -79,6 +80,7 @@ class ReviewSession:
         self._journal = Journal(db)
         self._lock = Lock()  # one connection at a time
         self._last = now()
+        self.lookup = PairLookup(self._reading)
         self._paths: dict[str, str | None] = {}  # pictures of the cards that were shown
         with Store(db) as store:
             self._journal.apply(store)

@@ -124,7 +124,7 @@ class Visitor:
         self, path: str, method: str = "GET", body: bytes | None = None, **headers: str
     ) -> tuple[HTTPResponse, bytes]:
         """Return the response and its body; a header `host=""` is left out."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=120)  # a model is loaded
         try:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             sent = {"host": f"127.0.0.1:{self.port}", "cookie": self.cookie}

@@ -191,6 +191,29 @@ def test_an_unknown_pair_has_no_card(visitor: Visitor, query: str) -> None:
     assert "The database has no query" in json.loads(body)["error"]
 
 
+def test_any_pair_is_explained(db: Path) -> None:
+    with Store(db) as store:
+        store.connection.execute("UPDATE filters SET embedder = 'all-MiniLM-L6-v2', rule = 'paper'")
+    with serving(open_session(db)) as server:
+        visitor = Visitor(server)
+        assert visitor.ask("/api/explain?query=q0&product=p00")[0].status == 403
+        visitor.enter(server.app.token)
+        for product in ("p01", "Acme%20blue%20hoodie"):
+            _, body = visitor.ask(f"/api/explain?query=hoodie&product={product}")
+            found = json.loads(body)
+            assert (found["query"], found["title"]) == ("hoodie", "Acme blue hoodie")
+            assert found["why"]
+        _, body = visitor.ask("/api/explain?query=q0&product=p01")
+        found = json.loads(body)
+        assert "kind of product: hoodie (in the title)" in found["reasons"]
+        assert found["rank"] is not None
+        _, body = visitor.ask("/api/explain?query=sofa%20%3Cb%3E&product=p12")
+        assert "No correction" in json.loads(body)["why"]
+        for query in ("", "query=&product=", f"query={'a' * 2001}&product=p00"):
+            response, body = visitor.ask(f"/api/explain?{query}")
+            assert (response.status, set(json.loads(body))) == (400, {"error"})
+
+
 def test_a_port_that_is_taken_is_named(db: Path) -> None:
     session = open_session(db)
     with socket.socket() as taken:

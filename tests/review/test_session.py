@@ -104,8 +104,8 @@ def test_sql_reads_beside_the_server(db: Path) -> None:
     with serving(session):
         session.answer("q0", "p00", 1, "ann", None)
         done = subprocess.run(
-            [sys.executable, "-c", "from genfilt.cli.app import main; main()", "sql", "--db", str(db), "--format", "csv",
-             "SELECT product_id, verdict FROM reviews"],
+            [sys.executable, "-c", "from genfilt.cli.app import main; main()", "sql",
+             "--db", str(db), "--format", "csv", "SELECT product_id, verdict FROM reviews"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stdout.split()) == (0, ["product_id,verdict", "p00,1"])

@@ -28,6 +28,7 @@ function served() {
     queue: () => fetched(`/api/queue?${new URLSearchParams({ reviewer: reviewer() })}`),
     card: (item) => fetched(`/api/card?${pair(item)}`),
     picture: (id) => `/picture?${new URLSearchParams({ product_id: id })}`,
+    explain: (query, product) => fetched(`/api/explain?${new URLSearchParams({ query, product })}`),
     answer: (item, verdict) =>
       fetched("/api/answer", {
         method: "POST",
@@ -133,9 +134,10 @@ function list(name, values, empty) {
 }
 
 function draw(item, card) {
-  const facts = element("div", {},
+  const search = element("div", { class: "search" },
     element("p", { class: "eyebrow", text: "Search" }),
-    element("h2", { text: card.query, id: "query", dir: "auto" }),
+    element("h2", { text: card.query, id: "query", dir: "auto" }));
+  const facts = element("div", {},
     element("p", { class: "eyebrow", text: "Product" }),
     element("h2", { text: card.title, dir: "auto" }),
     element("p", { class: "soft" }, identifier(card), card.category ? ` · ${card.category}` : ""),
@@ -149,7 +151,7 @@ function draw(item, card) {
     list("reasons", card.reasons),
     element("h3", { text: "Products that shoppers or judges chose for this search" }),
     knownProducts(card));
-  byId("card").replaceChildren(element("div", { class: "pair" }, picture(card.product_id, card.has_picture, card.title), facts));
+  byId("card").replaceChildren(search, element("div", { class: "pair" }, picture(card.product_id, card.has_picture, card.title), facts));
 }
 
 function say(text, kind = "") {
@@ -391,6 +393,23 @@ async function changeReviewer() {
   }
 }
 
+async function lookUp() {
+  const box = byId("why-answer");
+  const given = [byId("why-query").value.trim(), byId("why-product").value.trim()];
+  if (!given[0] || !given[1]) return box.replaceChildren("Give a search and a product.");
+  box.replaceChildren("Looking it up. The first time may take a while.");
+  try {
+    const found = await source.explain(...given);
+    const place = found.rank === null ? null : `place ${found.rank} of ${found.candidates} stored for this search`;
+    return box.replaceChildren(
+      element("p", { text: `${found.query} · ${found.title}`, dir: "auto", class: "soft" }),
+      element("p", { text: found.why }), scores(found),
+      ...[list("reasons", [...found.reasons, ...(place ? [place] : [])])].filter(Boolean));
+  } catch (error) {
+    return box.replaceChildren(error.message || "The server does not answer.");
+  }
+}
+
 const actions = {
   yes: () => answer(1), no: () => answer(0), withdraw: () => answer(null), skip, undo,
   next: () => move(1), previous: () => move(-1), save,
@@ -399,6 +418,8 @@ const actions = {
 const KEYS = { y: "yes", n: "no", s: "skip", u: "undo", w: "withdraw", arrowright: "next", arrowleft: "previous", "?": "help" };
 for (const id of ["yes", "no", "withdraw", "skip", "undo", "next", "previous", "save"]) byId(id)?.addEventListener("click", actions[id]);
 for (const id of ["words", "reason", "category", "low", "high"]) byId(id).addEventListener("input", refilter);
+byId("why")?.addEventListener("click", lookUp);
+for (const id of ["why-query", "why-product"]) byId(id)?.addEventListener("keydown", (event) => { if (event.key === "Enter") lookUp(); });
 byId("reviewer").addEventListener("change", changeReviewer);
 window.addEventListener("focus", refresh); // another tab may have answered meanwhile
 document.addEventListener("keydown", (event) => {

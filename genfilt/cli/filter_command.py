@@ -101,7 +101,7 @@ def audit(
         str | None, typer.Option(help="A sentence-transformers folder or hub name.")
     ] = None,
     sample: Annotated[
-        int | None, typer.Option(help="Draw that many corrections for review instead.", min=1)
+        int | None, typer.Option(help="Draw that many pairs for review instead.", min=1)
     ] = None,
     out: Annotated[Path, typer.Option(help="The sheet of --sample, a CSV file.")] = DEFAULT_SHEET,
     overwrite: Annotated[
@@ -112,8 +112,9 @@ def audit(
 ) -> None:
     """Measure the rule's precision at each sigma by labels and reviews.
 
-    With --sample it writes a sheet to fill in, which ingest --reviews reads; from then on audit
-    prints how precise the corrections are by the sheet's answers.
+    With --sample it writes a sheet to fill in, which ingest --reviews reads: half corrections,
+    half candidates below sigma. From then on audit prints how precise the corrections are by the
+    sheet's answers.
     """
     if sample is not None:
         write_sample(db, sample, split, out, overwrite=overwrite)
@@ -151,7 +152,7 @@ def _print(found: Audit, form: OutputFormat) -> None:
 
     say(f"rule {found.rule}; {found.population}")
     show(_by_sigma(found), form)
-    for line in forecast_lines(found):
+    for line in forecast_lines(found.forecast):
         say(line)
     best, target = found.best, found.target_precision
     if best.sigma is None:

@@ -75,13 +75,12 @@ class Audit:
         return found
 
 
-def forecast_lines(audit: Audit) -> list[str]:
+def forecast_lines(forecast: Mapping[str, object] | None) -> list[str]:
     """Return the forecast in words, a line each; none under a rule without one."""
-    if audit.forecast is None:
+    if forecast is None:
         return []
-    found = audit.forecast
-    lines = [f"known share: {found['known_share']:.2f} of the estimated relevant train pairs"]
-    batches = found["batches"]
+    lines = [f"known share: {forecast['known_share']:.2f} of the estimated relevant train pairs"]
+    batches = forecast["batches"]
     assert isinstance(batches, list)
     return lines + [
         f"batch of {batch['rows']} train clicks: {batch['false_negatives_before']:.2f} false "

@@ -7,6 +7,7 @@ is relevant to q and in no mask.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from genfilt.filter.calibrated.coverage import Pairs
 from genfilt.filter.calibrated.fit import Fit
 from genfilt.filter.calibrated.model import probability
 from genfilt.filter.precision_curve import GRID, TOLERANCE
+from genfilt.store.store import Store
 
 BATCHES = (64, 512)
 
@@ -79,6 +81,19 @@ def forecast_of(fits: Sequence[tuple[Fit, Rows]], log: Pairs) -> Forecast:
         round(before, 8),
         np.round(np.maximum(after, 0.0), 8).tolist(),
     )
+
+
+def stored_forecast(store: Store) -> dict[str, object] | None:
+    """Return the forecast of the current filter's corrections, None where its rule has none."""
+    rows = store.rows(
+        "SELECT sigma, audit FROM filters JOIN filter_fits USING (filter_id) "
+        "WHERE current AND audit IS NOT NULL"
+    )
+    if not rows:
+        return None
+    sigma, audit = rows[0]
+    found = json.loads(audit).get("forecast")
+    return None if found is None else Forecast(**found).as_dict(sigma)
 
 
 def _shares(clicked: Rows, wanted: Rows) -> Floats:

@@ -244,7 +244,7 @@ def test_the_command_writes_a_sheet_and_prints_what_the_answers_say(
 
     done = genfilt("audit", "--sample", "50", "--out", str(sheet))
     assert done.exit_code == 0, done.stderr
-    assert "50 corrections to review" in done.stderr
+    assert "25 corrections to review and 25 candidates below sigma" in done.stderr
     with Store(db) as store:
         drawn = "FROM samples JOIN queries USING (query_id) JOIN products USING (product_id)"
         rows = store.arrow(drawn).to_pylist()
@@ -252,7 +252,7 @@ def test_the_command_writes_a_sheet_and_prints_what_the_answers_say(
     done = genfilt("audit", "--format", "json")
     assert done.exit_code == 0, done.stderr
     reviewed = json.loads(done.stdout)["reviewed"]
-    assert (reviewed["reviewed"], reviewed["drawn"]) == (50, 50)
+    assert (reviewed["reviewed"], reviewed["drawn"]) == (25, 25)
     assert f"{reviewed['precision']:.3f}" in done.stderr
 
 

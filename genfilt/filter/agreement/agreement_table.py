@@ -23,6 +23,7 @@ from genfilt.filter.agreement.attribute_values import (
 )
 from genfilt.filter.agreement.value_matching import (
     BY_WORD,
+    BY_WORD_OF_PICTURE,
     CONFIRM,
     CONTRADICT,
     SILENT,
@@ -111,9 +112,12 @@ def agreement_table(
             index = {each: row for row, each in enumerate(dict.fromkeys(shown))}
             rows[source, at] = [index[each] for each in shown]
             blocks[source].append(_block(matcher, wanted, list(index), name))
-    word_hits = [_word_hits(values, [product[text] for product in products]) for text in SOURCES]
+    title_hits, picture_hits = (
+        _word_hits(values, [product[text] for product in products], families)
+        for text, families in zip(SOURCES, (BY_WORD, BY_WORD_OF_PICTURE), strict=True)
+    )
     return AgreementTable(
-        family, place, rows, tuple(map(tuple, blocks)), (word_hits[0], word_hits[1])
+        family, place, rows, tuple(map(tuple, blocks)), (title_hits, picture_hits)
     )
 
 
@@ -145,12 +149,14 @@ def _block(
     return block
 
 
-def _word_hits(values: Sequence[RequestedValue], texts: Sequence[TextValues]) -> Rows:
-    """Return the f * V + v of the values whose words a text contains, ascending."""
+def _word_hits(
+    values: Sequence[RequestedValue], texts: Sequence[TextValues], families: Sequence[str]
+) -> Rows:
+    """Return the f * V + v of the families' values whose words a text contains, ascending."""
     starts: dict[str, list[tuple[int, frozenset[str]]]] = {}
     for column, (family, value) in enumerate(values):
         words = value.split()
-        if family in BY_WORD and words:
+        if family in families and words:
             starts.setdefault(words[0], []).append((column, frozenset(words)))
     found = [
         row * len(values) + column

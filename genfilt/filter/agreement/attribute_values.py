@@ -21,7 +21,15 @@ from genfilt.vocabulary.terms import (
 from genfilt.vocabulary.tokens import Match, Phrases, clean, singular, tokenize, words
 
 Family = Literal[
-    "type", "color", "material", "brand", "parameters", "audience", "qualifier", "words"
+    "type",
+    "color",
+    "material",
+    "brand",
+    "parameters",
+    "audience",
+    "qualifier",
+    "words",
+    "query words",
 ]
 FAMILIES: tuple[Family, ...] = (
     "type",
@@ -32,6 +40,7 @@ FAMILIES: tuple[Family, ...] = (
     "audience",
     "qualifier",
     "words",
+    "query words",
 )
 FUNCTION_WORDS = frozenset(("a", "an", "the", "and", "or", "of"))
 RequestedValue = tuple[Family, str]
@@ -69,6 +78,12 @@ def values_of_query(query: str, attributes: Attributes | None) -> tuple[Requeste
         if not _is_filler(word):
             requested[("words", word)] = None
     return tuple(requested)
+
+
+def query_words(query: str) -> tuple[RequestedValue, ...]:
+    """Return every word of a query by lemma as family "query words", also those of attributes."""
+    lemmas = dict.fromkeys(singular(word) for word in words(query))
+    return tuple(("query words", lemma) for lemma in lemmas if not _is_filler(lemma))
 
 
 def values_of_product(title: str, attributes: Attributes | None, caption: str) -> Product:

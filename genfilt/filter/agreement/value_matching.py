@@ -36,7 +36,9 @@ CONFIRM, SILENT, CONTRADICT = 1, 0, -1
 MIN_SYNONYM_COSINE = 0.85
 NAMES = {"color": "colour", "parameters": "parameter", "qualifier": "word", "words": "word"}
 # Families that the words of a text confirm too.
-BY_WORD = ("words", "qualifier", "brand", "parameters")
+BY_WORD = ("words", "qualifier", "brand", "parameters", "query words")
+# A caption is a generator's wording: only the title confirms the query's own words.
+BY_WORD_OF_PICTURE = tuple(family for family in BY_WORD if family != "query words")
 
 Similarity = Callable[[Sequence[str], Sequence[str]], npt.NDArray[np.float32]]
 
@@ -133,6 +135,8 @@ def explain(
     vetoed = False
     reasons: dict[str, None] = {}
     for each in requested:
+        if each[0] == "query words":  # their attributes and words are named already
+            continue
         found = {source: matcher.agreement(each, product[source]) for source in SOURCES}
         confirmed = any(agreement == CONFIRM for agreement, _ in found.values())
         named = False

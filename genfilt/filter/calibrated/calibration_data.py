@@ -13,7 +13,12 @@ from genfilt.common.arrays import Rows, Vectors
 from genfilt.features.corpus import Corpus
 from genfilt.features.embed import Embedder, embed
 from genfilt.filter.agreement.agreement_table import agreement_table
-from genfilt.filter.agreement.attribute_values import Product, RequestedValue, values_of_query
+from genfilt.filter.agreement.attribute_values import (
+    Product,
+    RequestedValue,
+    query_words,
+    values_of_query,
+)
 from genfilt.filter.agreement.query_values import Queries
 from genfilt.filter.agreement.value_matching import ValueMatcher
 from genfilt.filter.calibrated.click_counts import count_values
@@ -132,7 +137,8 @@ def requested_values(
     logged = {value for row in np.unique(log.q) for value in found[row]}
     empty = {(name, word) for name, word in logged if name == "words" and word not in lemmas}
     kept = [tuple(value for value in each if value not in empty) for each in found]
-    return qualified(kept, product_values)
+    named = qualified(kept, product_values)
+    return [(*each, *query_words(text)) for each, text in zip(named, queries, strict=True)]
 
 
 def qualified(

@@ -52,6 +52,8 @@ def count_values(
     known = pairs.only(pairs.known)
     requested = queries.requested[known.q]
     present = queries.share[known.q] > 0
+    # Attributes and rarer words have counts; the query's words repeat them.
+    present &= family[requested] != FAMILIES.index("query words")
     f = np.broadcast_to(known.f[:, None], requested.shape)[present]
     v = requested[present]
     keys, times = np.unique(f * len(values) + v, return_counts=True)

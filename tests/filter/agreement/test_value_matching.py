@@ -11,6 +11,7 @@ from genfilt.filter.agreement.attribute_values import (
     Family,
     Product,
     RequestedValue,
+    query_words,
     values_of_product,
     values_of_query,
 )
@@ -179,3 +180,15 @@ def test_the_table_of_verdicts_is_that_of_single_ones() -> None:
     nothing = np.zeros((1, 0), dtype=np.int64)
     assert agreement_table(ValueMatcher(), values, []).at(nothing, nothing).shape == (2, 1, 0)
     assert agreement_table(ValueMatcher(), [], products).at(nothing, nothing).shape == (2, 1, 0)
+
+
+def test_the_querys_own_words_are_confirmed_by_the_title_alone() -> None:
+    assert query_words("Women's red mugs for the red kitchen") == tuple(
+        ("query words", lemma) for lemma in ("women", "red", "mug", "kitchen")
+    )
+    products = [product("Red mug", "a blue kitchen"), product("Kitchen lamp", "a red mug")]
+    values = list(query_words("red kitchen"))
+    table = agreement_table(ValueMatcher(), values, products)
+    found = table.at(np.arange(2)[:, None], np.arange(2))
+    assert found[0].tolist() == [[CONFIRM, SILENT], [SILENT, CONFIRM]]
+    assert not found[1].any()

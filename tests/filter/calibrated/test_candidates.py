@@ -116,4 +116,7 @@ def test_queries_are_read_by_the_reader_of_the_titles(embedder: Embedder) -> Non
         number_features(store)
         data = load_calibration_data(store, load_corpus(store, embedder), embedder)
         mug = data.corpus.queries.texts.index("red mug")
-        assert data.requested[mug] == (("type", "lamp"), ("color", "red"), ("words", "mug"))
+        assert data.requested[mug] == (
+            *(("type", "lamp"), ("color", "red"), ("words", "mug")),
+            *(("query words", "red"), ("query words", "mug")),
+        )

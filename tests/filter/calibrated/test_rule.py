@@ -13,6 +13,7 @@ from genfilt.filter.audit import forecast_lines
 from genfilt.filter.filter import FilterSettings, filter_pairs
 from genfilt.filter.rules import audit_filter, choose_rule
 from genfilt.inspect.report import write_report
+from genfilt.inspect.status import status
 from genfilt.store.store import Store
 from tests.described_shop import judge
 from tests.filter.calibrated.clicked_shop import SETTINGS, TYPES, shop
@@ -154,8 +155,9 @@ def test_the_audit_forecasts_what_a_batch_sees(embedder: Embedder) -> None:
     with shop() as store:
         filter_pairs(store, SETTINGS, embedder)
         audit = audit_filter(store, embedder)
+        lines = [row["detail"] for row in status(store) if row["what"] == "forecast"]
     assert audit.forecast is not None
-    lines = forecast_lines(audit)
+    assert lines == forecast_lines(audit.forecast)
     assert lines[0].startswith("known share: 0.")
     assert [line.split()[2] for line in lines[1:]] == ["64", "512"]
     batches = audit.as_dict()["forecast"]["batches"]  # type: ignore[index]

@@ -66,6 +66,8 @@ def _read(
         raise UserError(f"There is no file or folder {source}; check the path.")
     if path.is_dir():
         return _read_dataset_folder(path)
+    if not path.is_file():  # a pipe gives its bytes once, and a table is read more than once
+        raise UserError(f"{source} is a pipe or a device; write its content to a file first.")
     endings = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     ending = endings[-1] if endings else ""
     if ending in (".csv", ".tsv", ".tab", ".txt"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import time
 from pathlib import Path
 
@@ -134,3 +135,9 @@ def test_a_message_cuts_long_column_names_and_lists(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="and 20 more") as caught:
         require_columns(read_source(str(path)), ["title"], "p.csv")
     assert len(str(caught.value)) < 3000
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.csv")
+    with pytest.raises(UserError, match="is a pipe or a device"):
+        read_source(str(tmp_path / "p.csv"))

@@ -40,8 +40,9 @@
     at("after").disabled = page === pages - 1;
   }
 
-  for (const id of ["search", "kind", "category", "lowest", "order"]) {
-    at(id).addEventListener("input", () => { page = 0; show(); });
+  for (const control of document.querySelectorAll("#controls input, #controls select")) {
+    const event = control.tagName === "SELECT" ? "change" : "input";
+    control.addEventListener(event, () => { page = 0; show(); });
   }
   at("before").addEventListener("click", () => { page -= 1; show(); });
   at("after").addEventListener("click", () => { page += 1; show(); });

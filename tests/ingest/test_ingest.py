@@ -1,7 +1,8 @@
+"""Ingest fills the tables, and again only where something changed."""
+
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,55 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genfilt.common.errors import UsageError, UserError
+from genfilt.common.errors import UserError
 from genfilt.ingest.ingest import ingest
 from genfilt.ingest.sources import Sources
 from genfilt.store.store import Store
-from tests.shop_files import PRODUCTS, draw, write_csv, write_shop
-
-ALL = (
-    "products",
-    "queries",
-    "clicks",
-    "labels",
-    "reviews",
-    "query_no",
-    "product_no",
-    "query_keys",
-    "product_keys",
-    "failures",
-)
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    with Store() as opened:
-        yield opened
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Sources:
-    options = write_shop(tmp_path)
-    return Sources(
-        *(options[name] for name in ("products", "queries", "clicks", "labels")),
-        images=Path(options["images"]),
-    )
-
-
-def content(store: Store) -> dict[str, list[tuple[object, ...]]]:
-    return {table: store.rows(f"FROM {table} ORDER BY ALL") for table in ALL}
-
-
-def contents(store: Store) -> dict[str, tuple[str, str, int]]:
-    rows = store.rows(
-        "SELECT product_id, title_key, image_key, p "
-        "FROM products JOIN product_no USING (product_id)"
-    )
-    return {row[0]: row[1:] for row in rows}
-
-
-def with_products(path: str, images: Path | None = None) -> Sources:
-    return Sources(products=path, images=images)
+from tests.ingest.small_sources import content, contents, with_products
+from tests.shop_files import PRODUCTS, draw, write_csv
 
 
 def test_ingest_fills_the_tables(store: Store, shop: Sources) -> None:
@@ -211,127 +169,3 @@ def test_reviews_without_a_verdict_are_left_out(
         "SELECT positive, source FROM verdicts JOIN product_no USING (p) WHERE product_id = 'p1'"
     )
     assert store.rows(verdict) == [(False, "review")]
-
-
-def test_a_log_of_things_that_are_gone_is_counted(
-    store: Store, shop: Sources, tmp_path: Path
-) -> None:
-    clicks = write_csv(
-        tmp_path / "c.csv", "query_id,product_id", [("q1", "gone"), ("q9", "p1"), ("q1", "p1")]
-    )
-    counts = ingest(store, Sources(shop.products, shop.queries, clicks, images=shop.images))
-    assert counts["failed"] == 2
-    assert store.scalar("SELECT count(*) FROM clicks") == 1
-    assert store.rows("SELECT item_key, reason FROM failures ORDER BY 1") == [
-        ("product gone", "unknown product"),
-        ("query q9", "unknown query"),
-    ]
-
-
-def test_pictures_are_found_below_their_folder_only(store: Store, tmp_path: Path) -> None:
-    draw(tmp_path / "secret.png", "red")
-    images = tmp_path / "images"
-    draw(images / "in.png", "blue")
-    (images / "link.png").symlink_to(tmp_path / "secret.png")
-    names = ["in.png", "images/in.png", "../secret.png", "link.png", "gone.png", "x\0y", ""]
-    rows = [(f"p{n}", f"Title {n}", name) for n, name in enumerate(names)]
-    table = pa.table(
-        {
-            name: [str(row[at]) for row in rows]
-            for at, name in enumerate(("product_id", "title", "image"))
-        }
-    )
-    ingest(store, Sources(products=table, images=images))
-    assert store.rows("SELECT product_id FROM products WHERE image_key IS NOT NULL ORDER BY 1") == [
-        ("p0",),
-        ("p1",),
-    ]
-    assert store.rows("SELECT item_key, reason FROM failures ORDER BY 1") == [
-        ("p2", "picture outside --images"),
-        ("p3", "picture outside --images"),
-        ("p4", "missing picture"),
-        ("p5", "missing picture"),
-    ]
-    # Once they are there, --images alone finds them and clears their failures.
-    draw(images / "gone.png", "green")
-    ingest(store, Sources(images=images))
-    assert store.scalar("SELECT count(*) FROM failures WHERE item_key = 'p4'") == 0
-
-
-FAULTS = {
-    "a missing column": ("products", "product_id,name", [("a", "A")], "no column title"),
-    "one id, two titles": (
-        "products",
-        "product_id,title",
-        [("a", "A"), ("a", "B")],
-        r"product_id a \('A' in data row 1, 'B' in row 2\) two contents",
-    ),
-    "one query id, two texts": (
-        "queries",
-        "query_id,query",
-        [("a", "x"), ("a", "y")],
-        r"query_id a \('x' in data row 1, 'y' in row 2\) two contents",
-    ),
-    "a row without an id": (
-        "products",
-        "product_id,title",
-        [("", "A")],
-        "no product_id in data row 1",
-    ),
-    "an unknown label": ("labels", "query_id,product_id,label", [("q1", "p1", "maybe")], "'maybe'"),
-    "two splits of a pair": (
-        "labels",
-        "query_id,product_id,label,split",
-        [("q1", "p1", 1, "train"), ("q1", "p1", 1, "val")],
-        "q1 with product p1 two splits",
-    ),
-    "an unknown split": (
-        "products",
-        "product_id,title,split",
-        [("a", "A", "blue")],
-        "split 'blue'",
-    ),
-    "no number of clicks": (
-        "clicks",
-        "query_id,product_id,clicks",
-        [("q1", "p1", "x")],
-        "'x' clicks",
-    ),
-    "an unknown verdict": ("reviews", "query_id,product_id,verdict", [("q1", "p1", "7")], "'7'"),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_structural_faults_stop_before_anything_is_written(
-    store: Store, shop: Sources, tmp_path: Path, fault: str
-) -> None:
-    kind, header, rows, message = FAULTS[fault]
-    ingest(store, shop)
-    before = content(store)
-    bad = write_csv(tmp_path / "bad.csv", header, rows)
-    good = write_csv(tmp_path / "good.csv", "query_id,query", [("q7", "new query")])
-    sources = {"queries": good, kind: bad}
-    with pytest.raises(UserError, match=message):
-        ingest(store, Sources(**sources))
-    assert content(store) == before
-
-
-def test_what_cannot_be_read_is_named(store: Store, tmp_path: Path) -> None:
-    empty = tmp_path / "empty.csv"
-    empty.touch()
-    (tmp_path / "torn.parquet").write_bytes(b"PAR1 and no more")
-    (tmp_path / "plain").mkdir()
-    for name, message in (
-        ("gone.csv", "no file or folder"),
-        ("empty.csv", "is empty"),
-        ("torn.parquet", "cannot be read"),
-        ("plain", "holds no dataset"),
-    ):
-        with pytest.raises(UserError, match=message):
-            ingest(store, Sources(queries=str(tmp_path / name)))
-    for name, message in (("q.doc", "no kind that genfilt reads"), ("q.xlsx", "is a workbook")):
-        (tmp_path / name).touch()
-        with pytest.raises(UsageError, match=message):
-            ingest(store, Sources(queries=str(tmp_path / name)))
-    with pytest.raises(UsageError, match="Nothing to ingest"):
-        ingest(store, Sources())

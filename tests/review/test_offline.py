@@ -12,6 +12,9 @@ from typer.testing import CliRunner
 
 from genfilt.cli.app import app
 from genfilt.common.errors import UsageError
+from genfilt.common.sheets import write_sheet
+from genfilt.ingest.ingest import ingest
+from genfilt.ingest.sources import Sources
 from genfilt.review.offline import write_offline_page
 from genfilt.store.store import Store
 from tests.review.review_shop import KINDS, open_session, write_shop
@@ -117,3 +120,12 @@ def test_the_command_writes_the_page_and_refuses_other_files(tmp_path: Path) -> 
     with Store(db, read_only=True) as store:
         # What is refused draws nothing.
         assert store.scalar("SELECT max(draw) FROM samples") == 1
+
+
+def test_reviews_of_a_sheet_come_back_unshielded(tmp_path: Path) -> None:
+    db, sheet = write_shop(tmp_path / "t.duckdb"), tmp_path / "review.csv"
+    columns = ("query_id", "product_id", "verdict", "reviewer", "note")
+    write_sheet(sheet, columns, [("q0", "p00", 1, "'=ann", "+1 and =2")])
+    with Store(db) as store:
+        assert ingest(store, Sources(reviews=str(sheet)))["reviews"] == 1
+        assert store.rows("SELECT reviewer, note FROM reviews") == [("'=ann", "+1 and =2")]

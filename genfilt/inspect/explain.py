@@ -105,7 +105,8 @@ def explain(store: Store, embedder: Embedder, query: str, product: str) -> Expla
         product: id of a product, else its title, likewise.
 
     Raises:
-        UserError: there is no filter yet, a text is empty, or the embedder is another one.
+        UsageError: a text is empty.
+        UserError: there is no filter yet, or the embedder is another one.
     """
     rows = store.rows(statement("filter"))
     if not rows:

@@ -10,7 +10,7 @@ from importlib.resources import files
 import numpy as np
 
 from genfilt.common.arrays import Vectors
-from genfilt.common.errors import UserError
+from genfilt.common.errors import UsageError, UserError
 from genfilt.features.corpus import Corpus
 from genfilt.features.embed import Embedder
 from genfilt.features.texts import NO_IMAGE, Features, Texts
@@ -66,7 +66,7 @@ def find_query(store: Store, query: str) -> PairQuery:
     """Return a query by its id, else by its text, else as a new one.
 
     Raises:
-        UserError: the text has no characters but white space.
+        UsageError: the text has no characters but white space.
     """
     rows = store.rows(statement("query"), {"id": query, "key": query_key(query)})
     if rows:
@@ -75,7 +75,7 @@ def find_query(store: Store, query: str) -> PairQuery:
     else:
         found = PairQuery(normalize_query(query))
     if not found.text:
-        raise UserError(f"The query {query!r} is empty; give the id or the text of another one.")
+        raise UsageError(f"The query {query!r} is empty; give the id or the text of another one.")
     return found
 
 
@@ -85,12 +85,12 @@ def find_product(store: Store, product: str) -> PairProduct:
     A title that no generator has read yet is read by the lexicon.
 
     Raises:
-        UserError: the title has no characters but white space.
+        UsageError: the title has no characters but white space.
     """
     rows = store.rows(statement("product"), {"id": product, "key": text_key(product)})
     if not rows:
         if not product.strip():
-            raise UserError("The title is empty; give the id or the title of a product.")
+            raise UsageError("The title is empty; give the id or the title of a product.")
         attributes = _read(store, product)
         return PairProduct(product, feature_text(product, attributes), "", attributes)
     product_id, title, split, p, f, feature, caption, *fields = rows[0]

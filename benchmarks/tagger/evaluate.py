@@ -2,7 +2,7 @@
 
     python benchmarks/tagger/evaluate.py [--luma FOLDER] [--errors]
 
-Each department of left_out.tsv is a shop of its own: both readers are fitted on its titles. A core
+Each department of the gold files is a shop: both readers are fitted on its titles. A core
 word is right when its last word is, a brand when it is the whole name. On Luma a type is right when
 it is of the facet's family of product words.
 """
@@ -27,7 +27,7 @@ from genfilt.vocabulary.terms import core_word_family
 from genfilt.vocabulary.tokens import singular, words
 
 ROOT = Path(__file__).parents[2]
-SYNTH_SEED, SYNTH_PRODUCTS = 31, 3000
+SYNTH_SEED, SYNTH_PRODUCTS = 31, 2000
 
 Reader = Lexicon | Tagger
 Fields = Mapping[str, str | None]
@@ -224,14 +224,16 @@ def main() -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--luma", type=Path, default=os.environ.get("LUMA_DIR"))
-    parser.add_argument("--gold", type=Path, default=Path(__file__).parent / "left_out.tsv")
+    files = [Path(__file__).parent / name for name in ("left_out.tsv", "fresh.tsv")]
+    parser.add_argument("--gold", type=Path, nargs="+", default=files)
     parser.add_argument("--errors", action="store_true", help="print the tagger's wrong titles")
     options = parser.parse_args()
-    left_out(options.gold, errors=options.errors)
+    for path in options.gold:
+        left_out(path, errors=options.errors)
     if options.luma is not None:
         luma(Path(options.luma))
     synth()
-    speed([each.title for each in read_gold(options.gold)])
+    speed([each.title for each in read_gold(options.gold[0])])
 
 
 if __name__ == "__main__":

@@ -206,6 +206,13 @@ def _wider(canonical: str) -> set[str]:
     return found
 
 
+@lru_cache(maxsize=1)
+def audience_words() -> frozenset[str]:
+    """Return the folded words that name an audience ("womens", "kids")."""
+    table: dict[str, list[str]] = tomllib.loads(_text("audience.toml"))
+    return frozenset(word for name, others in table.items() for word in (name, *others))
+
+
 def _text(name: str) -> str:
     return (files("genfilt.vocabulary") / "data" / name).read_text("utf-8")
 

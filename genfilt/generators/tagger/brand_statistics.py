@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from genfilt.vocabulary.terms import audience_words
 from genfilt.vocabulary.tokens import singular
 
 LONGEST_NAME = 4  # words
@@ -22,9 +23,9 @@ RECURRING_PROBABILITY = 0.7  # the same for a run that opens two titles, or one 
 SINGLE_PROBABILITY = 0.9  # the same for a name that no other title has
 # A run that the tagger doubts is a brand by its places: before many kinds, seldom elsewhere.
 MIN_OPENING_SHARE = 0.9  # of the titles with the run, those that it opens
-MIN_PROBABILITY_OF_KINDS = {3: 0.1, 6: 0.02}  # kinds of product -> the least the tagger must allow
+MIN_PROBABILITY_OF_KINDS = {3: 0.1, 6: 0.01}  # kinds of product -> the least the tagger must allow
 # A continuation that covers most of a run's titles belongs to it unless the tagger excludes it.
-CONTINUATION_SHARE, MIN_CONTINUATION_PROBABILITY = 0.8, 0.05
+CONTINUATION_SHARE, MIN_CONTINUATION_PROBABILITY = 0.8, 0.01
 MAX_BEFORE_BRAND = 0.3  # of a run's titles, those that end in another name: a line, not a brand
 LINKS = frozenset(("by", "from"))  # a brand follows
 HOST_LINKS = frozenset(("for", "fits", "fit", "with", "compatible", "to"))  # no brand follows
@@ -80,7 +81,7 @@ def learn_brands(titles: Sequence[TaggedTitle]) -> BrandTable:
     runs = _leading_runs(titles)
     names = set(_whole_names(runs))
     _count_anywhere(titles, runs, names)
-    likely = {name for name in names if _is_likely(runs[name])}
+    likely = {n for n in names if _is_likely(runs[n]) and n[0] not in audience_words()}
     late = {tuple(name.split()) for name in _tagged_elsewhere(titles)}
     _count_before_brand(titles, runs, likely | late)
     brands = {n for n in likely if runs[n].before_brand < MAX_BEFORE_BRAND * runs[n].titles} | late

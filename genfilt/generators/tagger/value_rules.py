@@ -8,17 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from genfilt.generators.lexicon.core_word import head_tokens
 from genfilt.generators.tagger.title_words import TitleWords
 from genfilt.generators.tagger.word_labels import Span
 from genfilt.vocabulary.parameters import find_parameters
 from genfilt.vocabulary.terms import vocabulary
 
+LONGEST_PHRASE = 4  # words of a product word in the vocabulary
 LISTED = ("material", "color", "model_parameters")
 
 
 def values(title: TitleWords, found: Sequence[Span]) -> dict[str, str | None]:
     """Return each field's text; several values of a field are separated by a comma and a blank."""
     named = {span.field: span for span in reversed(found) if span.field in ("core_word", "brand")}
+    if "core_word" in named:
+        head = _known_head(title, named["core_word"])
+        if "brand" not in named or not _overlap(head, named["brand"]):
+            named["core_word"] = head
     texts = {
         field: _written(title, [span for span in named.values() if span.field == field])
         for field in ("core_word", "brand")
@@ -29,6 +35,35 @@ def values(title: TitleWords, found: Sequence[Span]) -> dict[str, str | None]:
         free = [s for s in found if s.field == field and not any(_overlap(s, x) for x in listed)]
         texts[field] = _written(title, spans or free)
     return texts
+
+
+def _known_head(title: TitleWords, core: Span) -> Span:
+    """Return the core word as far as the vocabulary has it, so that it can be compared with others.
+
+    That is the longest phrase that ends where the core word ends ("gym jacket" is a "jacket",
+    "sleeveless" before "top" belongs to it). Where it knows none there, it is the phrase that ends
+    the words before the first preposition ("yoga short"), else the core word as labelled: "camera
+    strap" stays whole, since a strap alone names no type.
+    """
+    lists, end = vocabulary().lists, core.end
+    while end - 1 > core.start and lists["breakers"].get([title.words[end - 1].lower]):
+        end -= 1  # no preposition ends a core word
+    found = _phrase_ending(title, end)
+    if found is None:
+        found = _phrase_ending(title, len(head_tokens(title.words)))
+        if found is not None and vocabulary().materials.get([title.words[found.end - 1].lower]):
+            found = None  # "coffee filter paper"
+    return Span(core.field, core.start, end) if found is None else found
+
+
+def _phrase_ending(title: TitleWords, end: int) -> Span | None:
+    for start in range(max(0, end - LONGEST_PHRASE), end):
+        words = title.words[start:end]
+        term = vocabulary().core_words.get([word.lower for word in words])
+        whole = not any(word.breaks for word in words[1:])
+        if term is not None and whole and not (term.generic or term.weak or term.hint):
+            return Span("core_word", start, end)
+    return None
 
 
 def _listed(title: TitleWords, core: Span | None, brand: Span | None) -> Iterator[Span]:

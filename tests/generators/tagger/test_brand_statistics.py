@@ -45,7 +45,7 @@ def test_a_doubted_run_needs_many_kinds_and_no_place_elsewhere() -> None:
 
 
 def test_an_ordinary_opening_is_no_brand_and_no_title_calls_it_one() -> None:
-    table = learn_brands(shop("Large", 0.01))
+    table = learn_brands(shop("Large", 0.005))
     assert table == BrandTable(frozenset(), frozenset(("large",)))
     assert find_brand(tagged("Large lamp", 0.9, brand=(0, 1)), table) is None
 

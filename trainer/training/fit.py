@@ -125,7 +125,10 @@ def _load_stage_before(model: QueryLife, out: Path, stage: int, main: bool) -> N
 def make_accelerator(config: FitConfig) -> Accelerator:
     """Return accelerate's view of devices and processes for a configuration."""
     from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.state import AcceleratorState
 
+    # accelerate keeps one precision for the whole process; stages of one run may differ in theirs.
+    AcceleratorState._reset_state()
     # Where a part of the model is left out, gradients of its weights never come.
     partly = config.stage == 1 or bool(config.without)
     several = DistributedDataParallelKwargs(find_unused_parameters=partly)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import secrets
 from dataclasses import asdict
@@ -12,7 +10,7 @@ from pathlib import Path
 
 from genfilt.common.atomic import write_text
 from genfilt.common.console import track
-from genfilt.common.html import render
+from genfilt.common.html import content_hash, render
 from genfilt.common.photos import thumbnail
 from genfilt.review.cards import load_card, picture_paths
 from genfilt.review.queue import load_queue
@@ -62,14 +60,9 @@ def write_offline_page(session: ReviewSession, path: Path, reviewer: str = "") -
         "style": style,
         "data": text,
         "policy": (
-            f"default-src 'none'; img-src data:; script-src '{_hash(script)}'; "
-            f"style-src '{_hash(style)}'; base-uri 'none'; form-action 'none'"
+            f"default-src 'none'; img-src data:; script-src {content_hash(script)}; "
+            f"style-src {content_hash(style)}; base-uri 'none'; form-action 'none'"
         ),
     }
     write_text(path, render("genfilt.review", "review.html.jinja", values))
     return len(items)
-
-
-def _hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

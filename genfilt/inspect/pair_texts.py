@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.resources import files
 
 import numpy as np
 
@@ -17,6 +15,7 @@ from genfilt.features.texts import NO_IMAGE, Features, Texts
 from genfilt.filter.calibrated.database_input import read_query_attributes
 from genfilt.generators.protocols import FIELDS, Attributes
 from genfilt.store.keys import normalize_query, query_key, text_key
+from genfilt.store.named_statements import named_statements
 from genfilt.store.store import Store
 
 # The order of the words of a title's feature text.
@@ -55,11 +54,9 @@ class PairProduct:
     split: str | None = None
 
 
-@cache
 def statement(name: str) -> str:
     """Return the SQL statement of explain.sql that has this name."""
-    text = (files("genfilt.inspect") / "explain.sql").read_text("utf-8")
-    return text.split(f"-- name: {name}\n", 1)[1].split(";\n", 1)[0]
+    return named_statements("genfilt.inspect", "explain.sql")[name]
 
 
 def find_query(store: Store, query: str) -> PairQuery:

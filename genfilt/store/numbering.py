@@ -6,12 +6,10 @@ that nothing has any more are forgotten, and their numbers are not given again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
-from genfilt.store.schema import sql_text
+from genfilt.store.named_statements import named_statements
 from genfilt.store.store import Store
 
 
@@ -56,21 +54,18 @@ def forget_candidates(store: Store) -> None:
 def _give(store: Store, kind: str, name: str) -> None:
     """Run an INSERT that numbers new content from $last + 1 on, and remember the last number."""
     last = max(int(store.meta(f"last_{kind}") or -1), _largest(store, kind))
-    store.connection.execute(_statements()[name], {"last": last})
+    store.connection.execute(_statement(name), {"last": last})
     store.set_meta(f"last_{kind}", str(max(last, _largest(store, kind))))
 
 
 def _largest(store: Store, kind: str) -> int:
-    largest = store.scalar(_statements()[f"last_{kind}"])
+    largest = store.scalar(_statement(f"last_{kind}"))
     return -1 if largest is None else int(largest)
 
 
 def _run(store: Store, name: str) -> None:
-    store.connection.execute(_statements()[name])
+    store.connection.execute(_statement(name))
 
 
-@cache
-def _statements() -> dict[str, str]:
-    """Return the statements of numbering.sql by their names."""
-    parts = re.split(r"^-- name: (\w+)$", sql_text("numbering.sql"), flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+def _statement(name: str) -> str:
+    return named_statements("genfilt.store", "numbering.sql")[name]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +15,7 @@ from genfilt.filter.agreement.attribute_values import Product, values_of_product
 from genfilt.filter.calibrated.coverage import RELEVANT, UNJUDGED, Pairs
 from genfilt.generators.lexicon.lexicon import Lexicon
 from genfilt.generators.protocols import Attributes
+from genfilt.store.named_statements import named_statements
 from genfilt.store.store import Store
 
 
@@ -28,11 +27,9 @@ class ProductTexts:
     values: list[Product]
 
 
-@cache
 def statement(name: str) -> str:
     """Return the SQL statement of calibration_data.sql that has this name."""
-    text = (files("genfilt.filter.calibrated") / "calibration_data.sql").read_text("utf-8")
-    return text.split(f"-- name: {name}\n", 1)[1].split(";\n", 1)[0]
+    return named_statements("genfilt.filter.calibrated", "calibration_data.sql")[name]
 
 
 def read_products(store: Store) -> ProductTexts:

@@ -14,6 +14,7 @@ from genfilt.features.embed import Embedder
 from genfilt.features.texts import TEMPLATE, number_features
 from genfilt.filter.joining import Watermark
 from genfilt.filter.rules import FilterSettings, Rule, announce, choose_rule, fit_rule
+from genfilt.store.numbering import forget_candidates
 from genfilt.store.store import Store, now
 
 __all__ = ["FilterCounts", "FilterSettings", "filter_pairs"]
@@ -22,13 +23,6 @@ AUTO_PRECISION = 0.95
 ROWS_PER_WRITE = 1 << 18
 NO_CAPTIONER = "none"  # in filters.captioner where no picture was described
 
-# Pairs of numbers that stand for nothing any more.
-FORGET = (
-    "DELETE FROM qp_candidates WHERE q NOT IN (SELECT q FROM query_keys) "
-    "OR f NOT IN (SELECT f FROM features)",
-    "DELETE FROM it_candidates WHERE f_title NOT IN (SELECT f_title FROM features) "
-    "OR f_image NOT IN (SELECT f_image FROM features WHERE f_image IS NOT NULL)",
-)
 CORRECTIONS = """
 SELECT count(*), count(*) FILTER (split = 'train'),
        count(*) FILTER (split = 'train' AND held_out_verdict IS NULL),
@@ -77,8 +71,7 @@ def filter_pairs(store: Store, settings: FilterSettings, embedder: Embedder) -> 
         if rule.incremental:
             since = _same_filter(store, settings, embedder, generators)
         since = since or _new_filter(store, settings, embedder, generators, rule)
-        for sql in FORGET:
-            store.connection.execute(sql)
+        forget_candidates(store)
         writer = _Writer(store, since.filter_id, settings.max_pairs)
         writer.write("qp_candidates", rule.query_candidates(settings.lowest, since))
         writer.write("it_candidates", rule.title_candidates(settings.image_title_sigma, since))

@@ -62,8 +62,8 @@ def sql(
     db: Db = DEFAULT_DB,
 ) -> None:
     """Query the tables in SQL, read-only; without a query, list the views and tables."""
-    from genfilt.inspect.relations import list_relations
     from genfilt.store.readonly import run_query
+    from genfilt.store.relations import list_relations
 
     if out is not None:
         check_output(out, db)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import cache
-from importlib.resources import files
 
 import pyarrow as pa
 
 from genfilt.common.photos import thumbnail
-from genfilt.review.cards import ATTRIBUTES
-from genfilt.review.wording import reasons_in_words
+from genfilt.inspect.wording import ATTRIBUTE_NAMES, reasons_in_words
+from genfilt.store.named_statements import named_statements
 from genfilt.store.store import Store
 
 CARDS = 2000  # corrections on the page: about 3 MB of text
@@ -22,11 +20,9 @@ MAX_KINDS = 12  # of reasons to filter by, and of categories
 Card = dict[str, object]
 
 
-@cache
 def card_statement(name: str) -> str:
     """Return the SQL statement of report_cards.sql that has this name."""
-    text = (files("genfilt.inspect") / "report_cards.sql").read_text("utf-8")
-    return text.split(f"-- name: {name}\n", 1)[1].split(";\n", 1)[0]
+    return named_statements("genfilt.inspect", "report_cards.sql")[name]
 
 
 def correction_cards(store: Store, corrections: int) -> list[Card]:
@@ -52,7 +48,9 @@ def correction_cards(store: Store, corrections: int) -> list[Card]:
             {
                 **row,
                 "thumbnail": thumbnail(row["image"]) if pictured else None,
-                "attributes": [(name, row[key]) for key, name in ATTRIBUTES.items() if row[key]],
+                "attributes": [
+                    (name, row[key]) for key, name in ATTRIBUTE_NAMES.items() if row[key]
+                ],
                 "reasons": reasons,
                 "kinds": list(dict.fromkeys(map(_kind, reasons))),
                 "known": known.get(row["query_id"], []),

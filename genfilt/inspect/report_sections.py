@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 
 from genfilt.extract.generator_quality import FieldGrounding, abstentions, grounding
 from genfilt.inspect.charts import FunnelStep, funnel
-from genfilt.review.cards import ATTRIBUTES
+from genfilt.inspect.wording import ATTRIBUTE_NAMES
+from genfilt.store.named_statements import named_statements
 from genfilt.store.store import Store
 
 FAILURES_SHOWN = 40
@@ -24,11 +23,9 @@ CLASSES = (
 )
 
 
-@cache
 def section_statement(name: str) -> str:
     """Return the SQL statement of report_sections.sql that has this name."""
-    text = (files("genfilt.inspect") / "report_sections.sql").read_text("utf-8")
-    return text.split(f"-- name: {name}\n", 1)[1].split(";\n", 1)[0]
+    return named_statements("genfilt.inspect", "report_sections.sql")[name]
 
 
 def product_steps(store: Store) -> list[FunnelStep]:
@@ -158,7 +155,7 @@ def generator_health(store: Store) -> GeneratorHealth:
     return GeneratorHealth(
         titles=kind.grounded + kind.dropped + kind.null,
         without_kind=kind.dropped + kind.null,
-        fields=[(name, fields[key]) for key, name in ATTRIBUTES.items()],
+        fields=[(name, fields[key]) for key, name in ATTRIBUTE_NAMES.items()],
         captions=int(captions),
         empty_captions=int(empty),
         without_named_kind=abstentions(store).without_kind,

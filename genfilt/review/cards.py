@@ -9,16 +9,8 @@ from urllib.parse import quote
 
 from genfilt.common.errors import UserError
 from genfilt.common.html import plain
-from genfilt.review.wording import reasons_in_words
+from genfilt.inspect.wording import ATTRIBUTE_NAMES, reasons_in_words
 from genfilt.store.store import Store
-
-ATTRIBUTES = {
-    "core_word": "kind",
-    "brand": "brand",
-    "color": "colour",
-    "material": "material",
-    "model_parameters": "sizes and models",
-}
 
 
 @dataclass(frozen=True)
@@ -91,7 +83,7 @@ def load_card(store: Store, query_id: str, product_id: str, link: str | None) ->
         title=plain(row["title"], 500),
         category=plain(row["category"]),
         has_picture=row["has_picture"],
-        attributes=[(name, plain(row[key])) for key, name in ATTRIBUTES.items() if row[key]],
+        attributes=[(name, plain(row[key])) for key, name in ATTRIBUTE_NAMES.items() if row[key]],
         caption=plain(row["caption"]) if row["caption"] else None,
         q_i=row["q_i"],
         q_t=row["q_t"],

@@ -8,8 +8,8 @@ from importlib.resources import files
 from genfilt.common.html import plain
 from genfilt.common.statistics import wilson_interval
 from genfilt.inspect.review import draw_sample
+from genfilt.inspect.wording import reasons_in_words
 from genfilt.review.selection import Selection
-from genfilt.review.wording import reasons_in_words
 from genfilt.store.store import Store
 
 DRAW_SIZE = 200  # pairs: an hour's work, and +-5 % where nine of ten are right

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from genfilt.common.errors import UsageError, UserError
-from genfilt.review.wording import reasons_in_words
+from genfilt.inspect.wording import reasons_in_words
 from genfilt.store.store import Store
 
 AROUND = 0.05  # scores at most so far from --around are drawn

@@ -22,9 +22,9 @@ from starlette.routing import Route
 from genfilt.common.errors import LockedError, UserError
 from genfilt.common.html import plain, render
 from genfilt.common.photos import open_photo
+from genfilt.inspect.wording import reasons_in_words
 from genfilt.review.access import HOST, ReviewAccess
 from genfilt.review.session import ReviewSession
-from genfilt.review.wording import reasons_in_words
 
 PICTURE_SIDE = 720  # pixels of the longest side that is sent
 PICTURES_AT_A_TIME = 2  # a decoded picture may need 160 MB

@@ -4,7 +4,7 @@ import pytest
 
 from genfilt.filter.agreement.attribute_values import FAMILIES, Product, TextValues
 from genfilt.filter.agreement.value_matching import NAMES, ValueMatcher, explain
-from genfilt.review.wording import reasons_in_words
+from genfilt.inspect.wording import reasons_in_words
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Reasons of the filter in the words of a merchandiser."""
+"""Attribute names and reasons of the filter in the words of a merchandiser."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ import re
 from genfilt.common.html import plain
 from genfilt.filter.audit import TITLE_ALONE
 
+# Columns of the attributes of a title.
+ATTRIBUTE_NAMES = {
+    "core_word": "kind",
+    "brand": "brand",
+    "color": "colour",
+    "material": "material",
+    "model_parameters": "sizes and models",
+}
 # Names of what a query requests, as the filter writes them, and in a merchandiser's words.
 KINDS = {
     "type": "kind of product",

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genfilt.common.errors import UserError
 from trainer.baselines.baseline import SCRATCH, Material, device
-from trainer.baselines.pixels import SMALL_SIDE, named_pictures, small_pictures
+from trainer.baselines.named_checkpoint import read_checkpoint
+from trainer.baselines.pixels import SMALL_SIDE, small_pictures
 from trainer.baselines.towers import TowerScores, align, refine
 from trainer.config import ModelConfig
 from trainer.evaluation.scorers import Scorer
-from trainer.model.encoder import load_tokenizer, load_whole
+from trainer.model.encoder import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import Blip2ForImageTextRetrieval, PreTrainedTokenizerBase
@@ -109,20 +109,11 @@ class Blip2Towers(nn.Module):
 
 
 def _named(name: str) -> Blip2Towers:
-    from transformers import AutoTokenizer, Blip2ForImageTextRetrieval
+    from transformers import Blip2ForImageTextRetrieval
 
-    try:
-        model, info = load_whole(Blip2ForImageTextRetrieval, name)
-        if missing := sorted(info["missing_keys"]):
-            raise ValueError(f"{len(missing)} weights are missing, {missing[0]} first")
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        return Blip2Towers(model, tokenizer, named_pictures(name), frozen=True)
-    except (OSError, ValueError, KeyError) as fault:
-        raise UserError(
-            f"No BLIP-2 can be read from '{name}' ({str(fault).splitlines()[0]}); leave --blip2 "
-            "out for a small one from scratch, or give the folder or hub name of a "
-            "Blip2ForImageTextRetrieval."
-        ) from fault
+    return Blip2Towers(
+        *read_checkpoint(Blip2ForImageTextRetrieval, name, "BLIP-2", "--blip2"), frozen=True
+    )
 
 
 def _small() -> Blip2Towers:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genfilt.common.errors import UserError
 from trainer.baselines.baseline import SCRATCH, Material, device
-from trainer.baselines.pixels import SMALL_SIDE, named_pictures, small_pictures
+from trainer.baselines.named_checkpoint import read_checkpoint
+from trainer.baselines.pixels import SMALL_SIDE, small_pictures
 from trainer.baselines.towers import TowerScores, align
 from trainer.config import ModelConfig
 from trainer.evaluation.scorers import Scorer
-from trainer.model.encoder import load_tokenizer, load_whole
+from trainer.model.encoder import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, PreTrainedTokenizerBase
@@ -80,18 +80,9 @@ class ClipTowers(nn.Module):
 
 
 def _named(name: str) -> ClipTowers:
-    from transformers import AutoTokenizer, CLIPModel
+    from transformers import CLIPModel
 
-    try:
-        model, info = load_whole(CLIPModel, name)
-        if missing := sorted(info["missing_keys"]):
-            raise ValueError(f"{len(missing)} weights are missing, {missing[0]} first")
-        return ClipTowers(model, AutoTokenizer.from_pretrained(name), named_pictures(name))
-    except (OSError, ValueError, KeyError) as fault:
-        raise UserError(
-            f"No CLIP can be read from '{name}' ({str(fault).splitlines()[0]}); leave --clip "
-            "out for a small one from scratch, or give the folder or hub name of a CLIPModel."
-        ) from fault
+    return ClipTowers(*read_checkpoint(CLIPModel, name, "CLIP", "--clip"))
 
 
 def _small() -> ClipTowers:

@@ -160,12 +160,6 @@ def colors_close(a: str, b: str) -> bool:
     return first == second or second in vocabulary().neighbours.get(first, frozenset())
 
 
-def canonical_material(text: str) -> str | None:
-    """Return the first word of the synonyms: "lycra" is "spandex"; None where unknown."""
-    term = _term(vocabulary().materials, text)
-    return None if term is None else term.canonical
-
-
 def material_family(text: str) -> str | None:
     """Return the widest material: "organic cotton" is "cotton"; None where unknown."""
     term = _term(vocabulary().materials, text)

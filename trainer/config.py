@@ -174,7 +174,7 @@ def preset(name: str, stage: int) -> FitConfig:
     return replace(config, stage=stage, epochs=epochs[stage - 1])
 
 
-# From scratch the mean of all states learns at once; a random [CLS] hardly tells texts apart.
+# From scratch the mean of all states learns at once; a random [CLS] hardly separates texts.
 TINY = FitConfig(model=ModelConfig(pooling="mean"), preset="tiny")
 # For two CPU cores and some hundred pictures: MiniLM's first two layers hold a shop's short texts,
 # and 16 patches of a tower whose colours need no depth are what a picture is worth at that price.

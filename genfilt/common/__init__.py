@@ -1,1 +1,1 @@
-"""Infrastructure that knows nothing of genfilt or trainer: errors, console, output, files."""
+"""Infrastructure that genfilt and trainer share: errors, console, output, files."""

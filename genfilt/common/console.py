@@ -125,7 +125,7 @@ class _Lines:
         self.completed = 0
         self.values: Mapping[str, float] = {}
         self.started = self.last = time.monotonic()
-        self.written = -1  # what the last line said was completed
+        self.written = -1  # completed items as of the last line
 
     def __call__(self, count: int, values: Mapping[str, float] = {}, /) -> None:
         self.completed += count
@@ -134,7 +134,7 @@ class _Lines:
             self._write()
 
     def finish(self) -> None:
-        """Write the final count, unless the last line said it already."""
+        """Write the final count, unless the last line has it already."""
         if self.written < self.completed and self.completed:
             self._write()
 

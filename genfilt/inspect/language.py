@@ -13,7 +13,7 @@ ENGLISH_SHARE = 0.55
 
 
 def english_share(titles: Iterable[str]) -> float | None:
-    """Return the share of words that an English dictionary knows, None without any word."""
+    """Return the share of words that are in an English dictionary, None without any word."""
     from simplemma import is_known
 
     words = [word for title in titles for word in WORD.findall(title)][:WORDS]

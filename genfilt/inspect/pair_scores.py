@@ -103,7 +103,7 @@ def score_pair(
 
 @dataclass(frozen=True)
 class _PairLog:
-    """What the calibrated rule knows of a pair's query and product from catalogue and train log.
+    """What the calibrated rule reads of a pair's query and product in catalogue and train log.
 
     Attributes:
         numbers: (Q,) q of the pair's query, then of the queries with a train click or label for

@@ -205,12 +205,12 @@ class _Catalogue:
                 labels.writerows(
                     (
                         query.query_id,
-                        product_id(said.product),
-                        said.label,
-                        said.grade,
-                        self._split(said.product),
+                        product_id(judgement.product),
+                        judgement.label,
+                        judgement.grade,
+                        self._split(judgement.product),
                     )
-                    for said in judged
+                    for judgement in judged
                 )
                 self._counts["clicks"] += len(clicked)
                 self._counts["labels"] += len(judged)

@@ -58,7 +58,7 @@ def draft(facets: Facets, voice: Voice, vocabulary: WordLists, rng: random.Rando
     """Choose the facets that a style's title states and their words; listings add the colour."""
     category = vocabulary.categories[facets.category]
     kind = vocabulary.types[facets.type]
-    said: dict[str, Callable[[], str]] = {
+    phrases: dict[str, Callable[[], str]] = {
         "type": lambda: voice.say(kind.words),
         "brand": lambda: voice.brand(facets.brand, category.brands),
         "line": lambda: voice.say(category.lines),
@@ -71,12 +71,12 @@ def draft(facets: Facets, voice: Voice, vocabulary: WordLists, rng: random.Rando
     if facets.pattern == "solid" and rng.random() < 0.8:
         absent.add("pattern")
     words = {
-        name: speak()
-        for name, speak in said.items()
+        name: phrase()
+        for name, phrase in phrases.items()
         if name not in absent and rng.random() < category.tells[name]
     }
     if not words.keys() & {"type", "line"}:
-        words["line"] = said["line"]()
+        words["line"] = phrases["line"]()
     return Draft(words, voice.used_held_out)
 
 
@@ -134,8 +134,8 @@ class TitleWriter:
             title.misleading = True
             other = rng.choice([name for name in self._vocabulary.types if name != facets.type])
             form = voice.say(self._vocabulary.misleading_forms)
-            said = voice.say(self._vocabulary.types[other].words)
-            title.text += " " + fill(form, {"other": said})
+            wrong_type = voice.say(self._vocabulary.types[other].words)
+            title.text += " " + fill(form, {"other": wrong_type})
 
     def _stuffing(self, facets: Facets, voice: Voice, rng: random.Random) -> str:
         """Return keyword stuffing: "for phone A, B" where the type fits, else types and colours."""

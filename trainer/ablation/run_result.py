@@ -20,7 +20,7 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True)
 class RunResult:
-    """A model's measures on a split; the last four fields are Query-LIFE's alone."""
+    """A model's measures on a split; the last three fields are Query-LIFE's alone."""
 
     model: str
     split: str

@@ -63,9 +63,8 @@ def run_all(
     units = []
     for db in databases:
         folder = claim(out, db, settings, content_of(db))
-        Bench.read(
-            db, settings.split
-        )  # stores the candidate lists before several processes read them
+        # Stores the candidate lists before several processes read them.
+        Bench.read(db, settings.split)
         units += [Unit(folder / f"seed-{seed}", db, seed) for seed in seeds]
     before, total = _missing(units, settings), len(units) * len(settings.keys)
     if before < total:

@@ -29,7 +29,7 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class EncodedBenchmark:
-    """A benchmark's queries and products as a model sees them."""
+    """A benchmark's queries and products as vectors of a model."""
 
     query: NumberedVectors
     title: NumberedVectors

@@ -1,4 +1,4 @@
-"""Measures of a ranking, in plain NumPy: AUC, Recall@k, precision and recall, and intervals.
+"""Measures of a ranking, in plain NumPy: AUC by query, Recall@k, precision and recall.
 
 Equal scores count as what random order would give on average, so a model that gives one number
 to everything scores 0.5 in AUC and chance in Recall@k.

@@ -1,6 +1,6 @@
 """Positive masks and losses for other trainers: sentence-transformers' and loops like open_clip's.
 
-A batch of (query, product) rows knows its numbers q and p in a genfilt database. The mask over
+A batch of (query, product) rows has numbers q and p of a genfilt database. The mask over
 it is the one that Query-LIFE is trained with, and the losses here are eq. 1 and 2 in the shapes
 that those trainers call. The mask spans one process's batch.
 """

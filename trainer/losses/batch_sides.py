@@ -100,7 +100,7 @@ class HardNegatives:
         """Draw hard negatives out of all rows.
 
         Args:
-            name: tells the losses' draws apart.
+            name: of the loss, part of the seed, so that losses draw independently.
             own: this process's rows.
             sides: the text side and the read side of all rows.
             positive: (G, G) bool, text a and read side b; such a pair is never drawn.

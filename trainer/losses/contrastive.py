@@ -49,7 +49,7 @@ def cross_query_pairs(
 
     Eq. 2 sets a row's positives against that row's own columns, so a score need not mean the same
     for two queries. Here a positive pair stands against every negative pair of the batch, and all
-    positive pairs count alike, which is what AUC over all pairs asks:
+    positive pairs count alike, as in the AUC over all pairs:
     -log(exp(r_i.c_p/tau) / (exp(r_i.c_p/tau) + sum_a sum_{b not in P(a)} exp(r_a.c_b/tau))).
     This loss is not in the paper.
 

@@ -1,7 +1,7 @@
 """The colours of a picture as shares of named ones, which an encoder of text can begin from.
 
 A few hundred pictures teach shapes but hardly every shade that people call blue. Names of colours
-are known, and the encoder knows their words.
+are known, and the encoder has vectors of their words.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def named_shades() -> list[tuple[str, tuple[float, float, float]]]:
 
 
 class Palette(nn.Module):
-    """Tells what share of each patch has each named shade; nothing in it is learned."""
+    """The share of each patch that has each named shade; nothing in it is learned."""
 
     shades: Tensor
 

@@ -18,7 +18,7 @@ class PackedLayout:
     """Where N real tokens stand in B rows of L places.
 
     `place` (N,) counts through (B, L) row by row, sorted; None where all places are real. `mask`
-    (B, L) bool says the same, None likewise.
+    (B, L) bool marks the same places, None likewise.
     """
 
     rows: int

@@ -2,11 +2,13 @@
 
 A linear score, fitted on train clicks and labels, and a monotone map from score to probability:
 
-    score(q, f) = b + w1 q.i + w2 q.t + w3 i.t + sum over the values v that q requests of s(f, v)
+    score(q, f) = b + o(q, f) + w1 q.i + w2 q.t + w3 i.t
+                  + sum over the values v that q requests of s(f, v)
 
-s(f, v) is positive where the product confirms v and negative where it contradicts v; where title
-and picture are silent it is the log odds by the title model of v. All of it is one inner product,
-[q, 1, requested] . [w1 i + w2 t, w3 i.t + b, s], so the threshold join stays exact.
+o(q, f) is the query's offset without the fold of the title (query_offsets.py). s(f, v) is positive
+where the product confirms v and negative where it contradicts v; where title and picture are silent
+it is the log odds by the title model of v. All of it is one inner product,
+[offsets, q, 1, requested] . [fold, w1 i + w2 t, w3 i.t + b, s], so the threshold join stays exact.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def unopposed_contradictions(agreement: npt.NDArray[np.int8]) -> Bools:
 
 
 class ValueScores:
-    """s(f, v): what each product adds to the score of a query that asks for a value."""
+    """s(f, v): what each product adds to the score of a query that requests a value."""
 
     def __init__(
         self, calibration: Calibration, products: Products, values: Sequence[RequestedValue]

@@ -1,6 +1,6 @@
 """Reader of titles by word lists, head nouns, and brands and product words of the catalogue.
 
-It is a set of heuristics for English titles, not a language model: it knows the words of its data
+It is a set of heuristics for English titles, not a language model: it has the words of its data
 files, takes the last product word before "for" or "with" as core word, and learns brands and
 unknown product words only from words that recur in the catalogue. It reads queries as well.
 """
@@ -29,7 +29,7 @@ JEWELRY = frozenset({"earrings", "necklace", "bracelet", "ring", "brooch", "jewe
 
 
 class Lexicon:
-    """Reads titles by vocabulary; fitted on a catalogue it knows its brands and product words.
+    """Reads titles by vocabulary; fitted on a catalogue it has its brands and product words.
 
     Args:
         brands: folded brand -> brand as written.

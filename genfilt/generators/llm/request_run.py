@@ -27,7 +27,7 @@ class Endpoint(Generic[Item, Result]):
 
     Attributes:
         name: its URL, for messages.
-        connect: opens its connections and gives the function that asks.
+        connect: opens its connections and gives the function that sends a request.
         window: how many requests it has in flight at most.
         check: raises UserError where the server is known to have ended.
         in_flight: the requests that it has now.

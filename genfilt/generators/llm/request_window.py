@@ -55,7 +55,7 @@ class RequestWindow:
         self._settled = False
 
     def answered(self, full: bool) -> None:
-        """Count an answer; one that comes when no more is sent tells nothing of the server."""
+        """Count an answer; those that come when no more is sent are not measured."""
         if not full:
             self._answers, self._since = 0, None
             return

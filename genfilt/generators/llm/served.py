@@ -131,7 +131,7 @@ class _ServedModel:
 class VllmReader(_ServedModel):
     """Reads titles with a served language model.
 
-    Replies are bound to a grammar of each title where the server knows grammars, else to a JSON
+    Replies are bound to a grammar of each title where the server supports grammars, else to a JSON
     schema; fields that the title does not hold are dropped either way.
     """
 

@@ -65,13 +65,13 @@ def title_prompt_key() -> str:
 
 
 def schema_constraint() -> dict[str, object]:
-    """Return the request fields that bind a reply to the schema, as every server knows them."""
+    """Return the request fields that bind a reply to the schema, in the servers' common form."""
     named = {"name": "product", "schema": SCHEMA, "strict": True}
     return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
 def grammar_constraint(grammar: str) -> dict[str, object]:
-    """Return the request fields that bind a reply to a grammar, as vLLM knows them."""
+    """Return the request fields that bind a reply to a grammar, in the form of vLLM."""
     return {"structured_outputs": {"grammar": grammar}}
 
 

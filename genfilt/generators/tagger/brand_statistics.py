@@ -167,14 +167,14 @@ def _count_anywhere(
 ) -> None:
     wanted = set(names)
     for title in titles:
-        held = {
+        contained = {
             name
             for start in range(len(title.words))
             if start == 0 or title.words[start - 1] not in HOST_LINKS
             for end in range(start + 1, min(start + LONGEST_NAME, len(title.words)) + 1)
             if (name := tuple(title.words[start:end])) in wanted
         }
-        for name in held:
+        for name in contained:
             runs[name].anywhere += 1
 
 

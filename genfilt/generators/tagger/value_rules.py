@@ -41,7 +41,7 @@ def _known_head(title: TitleWords, core: Span) -> Span:
     """Return the core word as far as the vocabulary has it, so that it can be compared with others.
 
     That is the longest phrase that ends where the core word ends ("gym jacket" is a "jacket",
-    "sleeveless" before "top" belongs to it). Where it knows none there, it is the phrase that ends
+    "sleeveless" before "top" belongs to it). Where it has none there, it is the phrase that ends
     the words before the first preposition ("yoga short"), else the core word as labelled: "camera
     strap" stays whole, since a strap alone names no type.
     """

@@ -1,4 +1,4 @@
-"""False negatives in a batch, and the share of the relevant pairs that the log knows."""
+"""False negatives in a batch, and the share of the relevant pairs that are in the log."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import typer
 from genfilt.cli.options import DEFAULT_DB, Db, check_exists, check_output
 from genfilt.common import command
 from genfilt.common.console import say
-from genfilt.common.errors import UsageError
+from genfilt.common.output import check_ending
 
 if TYPE_CHECKING:
     from genfilt.review.session import ReviewSession
@@ -67,8 +67,7 @@ def review(
     from genfilt.review.offline import write_offline_page
 
     check_output(out, db)
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"--out must end in .html, since the page is one file, got {out}.")
+    check_ending(out, (".html", ".htm"))
     count = write_offline_page(ReviewSession(db, sample, selection, link), out, reviewer)
     say(
         f"{count:,} corrections in {out}; it works without a network and saves review.csv for: "

@@ -65,13 +65,16 @@ def fit_basis(features: Floats, lengths: npt.NDArray[np.int64]) -> Basis:
 def fit_metric(reduced: Floats, classes: npt.NDArray[np.int64]) -> Floats:
     """Return the projection (C, K) of reduced features (N, C) that separates the classes (N,) best.
 
-    Without two classes of which one has two pictures there is nothing to learn, and the first
-    components are the projection.
+    Without two classes of which one has two different pictures there is nothing to learn, and the
+    first components are the projection.
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    present = len(np.unique(classes))
-    if present < 2 or len(classes) <= present or not reduced.std(axis=0).any():
+    kinds, members = np.unique(classes, return_inverse=True)
+    present = len(kinds)
+    first = np.unique(members, return_index=True)[1]  # a picture of each kind
+    varies = (reduced != reduced[first][members]).any()  # within a kind
+    if present < 2 or not varies:
         return np.eye(reduced.shape[1], dtype=np.float32)[:, :DIMENSIONS]
     analysis = LinearDiscriminantAnalysis(solver="eigen", shrinkage=SHRINKAGE)
     with warnings.catch_warnings():  # a kind with one picture adds nothing to the covariance

@@ -39,6 +39,14 @@ def test_small_or_uniform_catalogues_have_a_metric(
     assert np.isfinite(reduced @ projection).all()
 
 
+def test_kinds_of_one_repeated_picture_each_have_a_metric() -> None:
+    classes = np.arange(12) % 3
+    features = np.eye(9, dtype=np.float32)[classes]
+    reduced = fit_basis(features, np.array([9])).reduce(features)
+    projected = reduced @ fit_metric(reduced, classes)
+    assert len(np.unique(projected.round(5), axis=0)) == 3
+
+
 def test_equal_data_give_equal_bytes() -> None:
     noise = np.random.default_rng(2)
     features, classes = noise.normal(size=(40, 10)).astype(np.float32), np.arange(40) % 4

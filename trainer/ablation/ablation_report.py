@@ -20,6 +20,7 @@ from trainer.ablation.evidence import RunGroup, run_groups
 from trainer.ablation.models import FULL
 from trainer.ablation.plan import Unit
 from trainer.evaluation.legend import legend
+from trainer.evaluation.markdown_table import table
 from trainer.training import checkpoint
 
 LOSSES = ("itc", "itm", "qic", "qtc", "qmc", "qmm", "qmx")
@@ -85,7 +86,7 @@ def _databases(out: Path, found: list[RunGroup]) -> list[str]:
     rows = [_database_row(unit, out, group.keys) for group in found for unit in group.units]
     heads = ["run", "preset, epochs", "products", "queries", "clicks", "labels", "rule, sigma"]
     more = ["query-product corrections", "image-title corrections", "minutes"]
-    return tables.table([*heads, *more], rows)
+    return table([*heads, *more], rows)
 
 
 def _database_row(unit: Unit, out: Path, keys: Sequence[str]) -> list[object]:

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from genfilt.common.statistics import wilson_interval
 from trainer.ablation.compare import Difference, Mean
 from trainer.ablation.database_content import found_by_category, generated_texts
 from trainer.ablation.evidence import RunGroup
 from trainer.ablation.models import FULL, VARIANTS
+from trainer.evaluation.markdown_table import table
 from trainer.evaluation.measures import CUTS
 
 FIGURES = ("auc", *(f"recall@{k}" for k in CUTS))
 HEADS = ("AUC", *(f"Recall@{k}" for k in CUTS))
 COMPARED_CUT = 10  # the k of Recall@k in comparisons, as in the paper's figures
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """Return a Markdown table; None is an empty cell, pipes in texts are escaped."""
-    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    lines += [f"| {' | '.join(_cell(value) for value in row)} |" for row in rows]
-    return [*lines, ""]
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
 
 
 def all_models(group: RunGroup) -> list[str]:

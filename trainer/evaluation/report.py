@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from trainer.evaluation.legend import legend
+from trainer.evaluation.markdown_table import table
 from trainer.evaluation.measures import CUTS, Estimate, ScoreMetrics
 from trainer.evaluation.results import Metrics
 
@@ -23,7 +24,7 @@ def markdown(metrics: Metrics) -> str:
         "",
         *metrics.summary,
         "",
-        *_table(
+        *table(
             ["score", *HEADS],
             [
                 *score_rows(metrics.scores | metrics.untrained),
@@ -39,10 +40,10 @@ def markdown(metrics: Metrics) -> str:
             f"{group.positive_labels} of them positive. A word is held out where no train query "
             "and no train title has it.",
             "",
-            *_table(["score", *HEADS], score_rows(group.scores)),
+            *table(["score", *HEADS], score_rows(group.scores)),
         ]
     weights = [[name, number(weight)] for name, weight in metrics.image_weight.items()]
-    lines += _table(["category", "image weight"], weights)
+    lines += table(["category", "image weight"], weights)
     names = [*metrics.scores, "auc", "gauc", "recall@5"]
     lines += [f"- {line}" for line in legend(names)]
     return "\n".join(lines) + "\n"
@@ -101,8 +102,3 @@ def interval(estimate: Estimate, digits: int = 3) -> str:
 def number(value: float | None, digits: int = 3) -> str:
     """Return a figure as tables show it; "n/a" where it is not defined."""
     return "n/a" if value is None else f"{value:.{digits}f}"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    return [*lines, *(f"| {' | '.join(row)} |" for row in rows), ""]

@@ -14,7 +14,7 @@ from trainer.ablation.compare import Mean
 from trainer.ablation.effect.arms import ARMS
 from trainer.ablation.effect.effect_plan import RESULT, EffectResult
 from trainer.ablation.effect.predictions import FIGURE, LABELS, paired, predictions
-from trainer.ablation.tables import table
+from trainer.evaluation.markdown_table import table
 
 TRUTH_FIGURES = tuple(
     f"{kind} {score} {name}"

@@ -14,7 +14,8 @@ from genfilt.common import command
 from genfilt.common.console import say
 from genfilt.common.errors import UsageError
 from genfilt.common.output import OutputFormat, interval, show, show_one
-from genfilt.filter.rules import RuleName
+from genfilt.filter.precision_curve import TARGET_PRECISION
+from genfilt.filter.rules import IMAGE_TITLE_SIGMA, MAX_PAIRS, RuleName
 from genfilt.store.store import Store
 
 if TYPE_CHECKING:
@@ -53,13 +54,13 @@ def filter_(
     embedder: Annotated[
         str | None, typer.Option(help="A sentence-transformers folder or hub name.")
     ] = None,
-    max_pairs: Annotated[int, typer.Option(help="Stop before storing more.", min=1)] = 100_000_000,
+    max_pairs: Annotated[int, typer.Option(help="Stop before storing more.", min=1)] = MAX_PAIRS,
     base_rate: Annotated[
         float | None, typer.Option(help="Share of relevant pairs among all, where it is known.")
     ] = None,
     image_title_sigma: Annotated[
         float, typer.Option(help="The cosine of an image-title correction, under every rule.")
-    ] = 0.9,
+    ] = IMAGE_TITLE_SIGMA,
     db: Db = DEFAULT_DB,
 ) -> None:
     """Write every pair whose score reaches sigma into the correction tables."""
@@ -92,7 +93,7 @@ def _sigma(word: str) -> float | None:
 
 
 def audit(
-    target_precision: Annotated[float, typer.Option(help="Precision to reach.")] = 0.95,
+    target_precision: Annotated[float, typer.Option(help="Precision to reach.")] = TARGET_PRECISION,
     base_rate: Annotated[
         float | None, typer.Option(help="Share of relevant pairs to which precision is reweighted.")
     ] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from genfilt.filter.precision_curve import TARGET_PRECISION
 from genfilt.filter.rules import MIN_KNOWN_PAIRS, RuleName, stored_record
 from genfilt.store.store import Store
 
@@ -29,7 +30,7 @@ def _calibrated(store: Store, sigma: float) -> list[str]:
 
     record = stored_record(store)
     assert record is not None
-    curve = audit_of(record, 0.95).curve
+    curve = audit_of(record, TARGET_PRECISION).curve
     lower = [
         (each, precision, count)
         for each, precision, count in zip(

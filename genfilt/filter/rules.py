@@ -16,6 +16,7 @@ from genfilt.features.corpus import Corpus, load_corpus
 from genfilt.features.embed import Embedder
 from genfilt.filter.audit import Audit, check_base_rate
 from genfilt.filter.joining import Watermark
+from genfilt.filter.precision_curve import TARGET_PRECISION
 from genfilt.store.store import Store
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ class Rule(Protocol):
     Attributes:
         name: as `filters.rule` stores it.
         incremental: whether the scores of joined pairs stay when queries or products are added.
-        record: the fit that is stored with the filter, None for a rule without one.
     """
 
     name: str
@@ -212,7 +212,7 @@ def audit_filter(
     embedder: Embedder,
     *,
     split: str = "train",
-    target_precision: float = 0.95,
+    target_precision: float = TARGET_PRECISION,
     base_rate: float | None = None,
 ) -> Audit:
     """Return the audit of the current filter, the paper's rule without one.

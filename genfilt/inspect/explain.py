@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from genfilt.common.errors import UserError
 from genfilt.features.embed import Embedder
+from genfilt.filter.precision_curve import TOLERANCE
 from genfilt.inspect.pair_scores import PairScore, score_pair
 from genfilt.inspect.pair_texts import (
     PairProduct,
@@ -16,8 +17,6 @@ from genfilt.inspect.pair_texts import (
     statement,
 )
 from genfilt.store.store import Store
-
-TOLERANCE = 1e-6  # scores are compared with sigma and floor to this, as the views do
 
 
 class Outcome(StrEnum):

@@ -11,6 +11,7 @@ from genfilt.common.errors import UserError
 from genfilt.common.html import content_hash, render
 from genfilt.features.corpus import load_corpus
 from genfilt.features.embed import KeptVectors
+from genfilt.filter.precision_curve import TARGET_PRECISION
 from genfilt.inspect.charts import curve
 from genfilt.inspect.counts import count_corrections, val_audit
 from genfilt.inspect.report_cards import PICTURES, card_choices, correction_cards, title_cards
@@ -26,7 +27,6 @@ from genfilt.inspect.similarities import similarity_histograms
 from genfilt.inspect.status import warnings
 from genfilt.store.store import Store, now
 
-TARGET_PRECISION = 0.95  # that the page names the best sigma for
 CARDS_ON_A_PAGE = 24  # as static/report.js pages them
 RULES = {
     "paper": "a similarity of texts, from 0 to 1",

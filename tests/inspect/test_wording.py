@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from genfilt.filter.agreement.attribute_values import FAMILIES, Product, TextValues
-from genfilt.filter.agreement.value_matching import NAMES, ValueMatcher, explain
+from genfilt.filter.agreement.value_matching import FAMILY_NAMES, ValueMatcher, explain
 from genfilt.inspect.wording import reasons_in_words
 
 
@@ -51,4 +51,4 @@ def test_the_filters_own_reasons_are_understood() -> None:
         "kind of product: hoodie, but mug in the title",
         "colour: blue (navy in the title)",
     ]
-    assert set(NAMES) <= set(FAMILIES)
+    assert set(FAMILY_NAMES) <= set(FAMILIES)

@@ -34,7 +34,7 @@ CONFIRM, SILENT, CONTRADICT = 1, 0, -1
 # Smallest cosine of synonyms. Of the pairs of the vocabulary's own phrases that all-MiniLM places
 # as near, 88 % are of one group; at 0.75 64 %, at 0.9 92 %.
 MIN_SYNONYM_COSINE = 0.85
-NAMES = {"color": "colour", "parameters": "parameter", "qualifier": "word", "words": "word"}
+FAMILY_NAMES = {"color": "colour", "parameters": "parameter", "qualifier": "word", "words": "word"}
 # Families that the words of a text confirm too.
 BY_WORD = ("words", "qualifier", "brand", "parameters", "query words")
 # A caption is a generator's wording: only the title confirms the query's own words.
@@ -151,7 +151,7 @@ def explain(
 
 def _reason(requested: RequestedValue, agreement: int, shown: str | None, source: Source) -> str:
     family, value = requested
-    reason = f"{NAMES.get(family, family)}: {value}"
+    reason = f"{FAMILY_NAMES.get(family, family)}: {value}"
     if shown != value:
         reason += f" = {shown}" if agreement == CONFIRM else f", not {shown}"
     return reason + (", from the picture" if source == "picture" else "")

@@ -11,7 +11,7 @@ import pyarrow as pa
 from genfilt.common.arrays import Bools, Floats, Rows
 from genfilt.filter.agreement.agreement_table import contains
 from genfilt.filter.agreement.attribute_values import FAMILIES, SOURCES, RequestedValue
-from genfilt.filter.agreement.value_matching import NAMES, explain
+from genfilt.filter.agreement.value_matching import FAMILY_NAMES, explain
 from genfilt.filter.audit import TITLE_ALONE
 from genfilt.filter.calibrated.calibration_data import CalibrationData
 from genfilt.filter.calibrated.click_counts import click_log_odds
@@ -19,9 +19,9 @@ from genfilt.filter.calibrated.model import Calibration, probability, score_thre
 from genfilt.filter.calibrated.query_offsets import fold_columns
 from genfilt.filter.calibrated.scoring import ValueScores
 from genfilt.filter.joining import candidate_table
+from genfilt.filter.precision_curve import TOLERANCE
 from genfilt.join.threshold_join import threshold_join
 
-TOLERANCE = 1e-6  # scores are decided to this, as the join decides them
 MIN_LINEAR_SCORE = -1e6  # below all linear scores, and finite for the join
 MIN_REASON_LOGIT = 0.7  # twice the odds: from there on clicks are given as a reason
 PAIRS_AT_A_TIME = 65_536
@@ -136,6 +136,6 @@ class Scorer:
                 if abs(logit) >= MIN_REASON_LOGIT:
                     how = "by" if logit > 0 else "unlike"
                     whose = "its clicks" if its else "clicks on such titles"
-                    reasons.append(f"{NAMES.get(family, family)}: {value}, {how} {whose}")
+                    reasons.append(f"{FAMILY_NAMES.get(family, family)}: {value}, {how} {whose}")
             self._reasons[key] = "; ".join(filter(None, reasons))
         return self._reasons[key]

@@ -1,7 +1,4 @@
-"""Writes docs/commands.md from the commands' own --help texts.
-
-    python docs/write_commands.py
-"""
+"""Writer of docs/commands.md from the commands' --help texts: `python docs/write_commands.py`."""
 
 from __future__ import annotations
 

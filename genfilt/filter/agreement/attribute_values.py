@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from typing import Literal
+from typing import Literal, get_args
 
 from genfilt.generators.protocols import Attributes
 from genfilt.vocabulary.terms import (
@@ -31,23 +31,11 @@ Family = Literal[
     "words",
     "query words",
 ]
-FAMILIES: tuple[Family, ...] = (
-    "type",
-    "color",
-    "material",
-    "brand",
-    "parameters",
-    "audience",
-    "qualifier",
-    "words",
-    "query words",
-)
+FAMILIES: tuple[Family, ...] = get_args(Family)
 FUNCTION_WORDS = frozenset(("a", "an", "the", "and", "or", "of"))
 RequestedValue = tuple[Family, str]
-
-
 Source = Literal["title", "picture"]
-SOURCES: tuple[Source, ...] = ("title", "picture")
+SOURCES: tuple[Source, ...] = get_args(Source)
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,8 @@ def judged_pairs(store: Store, rule: PairScorer, split: str) -> JudgedPairs:
     if table.num_rows == 0:
         raise UserError(
             f"{store.path} has no labels or reviews in the split {split} to measure by; "
-            f"ingest some with genfilt ingest --labels F."
+            f"ingest some with genfilt ingest --labels F, or review some with genfilt review; "
+            f"clicks alone do not measure the paper rule."
         )
     q = table["q"].to_numpy().astype(np.int64)
     f = table["f"].fill_null(-1).to_numpy().astype(np.int64)
@@ -242,13 +243,16 @@ def _population(judged: JudgedPairs, split: str, base_rate: float | None) -> str
 
 
 def _candidates_from(store: Store) -> list[int | None]:
-    """Return how many candidates reach each sigma, None below the current filter's floor."""
+    """Return how many candidates reach each sigma, None below the current filter's floor.
+
+    Texts that stay for `features.f_title` alone and belong to no product are not counted.
+    """
     floor = store.scalar("SELECT floor FROM filters WHERE current")
     if floor is None:
         return [None] * len(GRID)
     scores = store.arrow(
         "SELECT score FROM qp_candidates JOIN filters USING (filter_id) "
-        "WHERE current AND NOT vetoed ORDER BY score"
+        "SEMI JOIN product_no USING (f) WHERE current AND NOT vetoed ORDER BY score"
     )["score"].to_numpy()
     above = len(scores) - np.searchsorted(scores, GRID - TOLERANCE)
     return [int(n) if s >= floor else None for n, s in zip(above, GRID, strict=True)]

@@ -13,16 +13,18 @@ from genfilt.features.corpus import load_corpus
 from genfilt.features.embed import Embedder
 from genfilt.features.texts import TEMPLATE, number_features
 from genfilt.filter.joining import Watermark
+from genfilt.filter.precision_curve import TARGET_PRECISION
 from genfilt.filter.rules import FilterSettings, Rule, announce, choose_rule, fit_rule
 from genfilt.store.numbering import forget_candidates
 from genfilt.store.store import Store, now
 
 __all__ = ["FilterCounts", "FilterSettings", "filter_pairs"]
 
-AUTO_PRECISION = 0.95
 ROWS_PER_WRITE = 1 << 18
 NO_CAPTIONER = "none"  # in filters.captioner where no picture was described
 
+# Without the texts that belong to no product and stay for `features.f_title` and `f_image`.
+CANDIDATES = "SELECT count(*) FROM qp_candidates SEMI JOIN product_no USING (f)"
 CORRECTIONS = """
 SELECT count(*), count(*) FILTER (split = 'train'),
        count(*) FILTER (split = 'train' AND held_out_verdict IS NULL),
@@ -64,7 +66,7 @@ def filter_pairs(store: Store, settings: FilterSettings, embedder: Embedder) -> 
     announce(choice, settings.sigma)
     corpus = load_corpus(store, embedder)
     rule = fit_rule(store, corpus, embedder, choice, settings.base_rate)
-    sigma = rule.sigma_for(AUTO_PRECISION) if settings.sigma is None else settings.sigma
+    sigma = rule.sigma_for(TARGET_PRECISION) if settings.sigma is None else settings.sigma
     settings = replace(settings, rule=rule.name, sigma=sigma)
     with store.transaction():
         since = None
@@ -84,7 +86,7 @@ def filter_pairs(store: Store, settings: FilterSettings, embedder: Embedder) -> 
         filter_id=since.filter_id,
         rule=rule.name,
         sigma=sigma,
-        qp_candidates=int(store.scalar("SELECT count(*) FROM qp_candidates")),
+        qp_candidates=int(store.scalar(CANDIDATES)),
         it_candidates=int(store.scalar("SELECT count(*) FROM it_candidates")),
         corrections=corrections,
         train_corrections=of_train,

@@ -31,7 +31,7 @@ WHERE filter_id = $filter_id AND q = $q AND f = $f;
 SELECT source, positive FROM verdicts WHERE split = 'train' AND q = $q AND p = $p;
 
 -- name: rank
-SELECT count(*) FILTER (score > $score), count(*) FROM qp_candidates
+SELECT count(*) FILTER (score > $score), count(*) FROM qp_candidates SEMI JOIN product_no USING (f)
 WHERE filter_id = $filter_id AND q = $q AND f <> $f;
 
 -- name: vectors

@@ -45,7 +45,7 @@ def product_steps(store: Store) -> list[FunnelStep]:
 def pair_steps(store: Store) -> list[FunnelStep]:
     """Return the distinct pairs of texts from all that there are down to the new ones."""
     queries, features, candidates, passing = store.rows(section_statement("pairs"))[0]
-    kept = store.scalar("SELECT count(*) FROM qp_corrections")
+    kept = store.scalar("SELECT count(*) FROM qp_corrections SEMI JOIN product_no USING (f)")
     return funnel(
         [
             ("searches times products, distinct texts", queries * features),

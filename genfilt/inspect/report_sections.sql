@@ -8,10 +8,11 @@ FROM products LEFT JOIN current_captions USING (image_key);
 SELECT count(*) FROM products SEMI JOIN current_attributes USING (title_key);
 
 -- name: pairs
-SELECT (SELECT count(*) FROM query_keys), (SELECT count(*) FROM features WHERE title_text <> ''),
-       (SELECT count(*) FROM qp_candidates JOIN filters USING (filter_id) WHERE current),
-       (SELECT count(*) FROM qp_candidates
-        JOIN filters USING (filter_id) WHERE current AND score >= sigma - 1e-6);
+SELECT (SELECT count(*) FROM query_keys), (SELECT count(*) FROM features SEMI JOIN product_no USING (f) WHERE title_text <> ''),
+       (SELECT count(*) FROM qp_candidates JOIN filters USING (filter_id)
+        SEMI JOIN product_no USING (f) WHERE current),
+       (SELECT count(*) FROM qp_candidates JOIN filters USING (filter_id)
+        SEMI JOIN product_no USING (f) WHERE current AND score >= sigma - 1e-6);
 
 -- name: new_pairs
 SELECT count(*) FROM qp_corrections c WHERE EXISTS (FROM product_no n

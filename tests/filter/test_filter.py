@@ -11,6 +11,8 @@ from genfilt.features.embed import Embedder, embed
 from genfilt.features.texts import load_features, load_queries, load_texts, number_features
 from genfilt.filter.advice import advice
 from genfilt.filter.filter import FilterSettings, filter_pairs
+from genfilt.filter.rules import audit_filter
+from genfilt.inspect.report_sections import pair_steps
 from genfilt.store.store import Store
 from tests.described_shop import QUERIES, ask, describe, described_shop, judge
 
@@ -241,6 +243,26 @@ def test_a_filter_that_corrects_nothing_says_what_to_try(store: Store, embedder:
     found = advice(store)
     assert found.startswith("No pair reaches sigma 0.99 under the rule paper. Try: a lower --sigma")
     assert "--rule calibrated, which needs 200" in found
+
+
+def test_texts_that_no_product_has_any_more_count_as_no_candidates(
+    store: Store, embedder: Embedder
+) -> None:
+    filter_pairs(store, FilterSettings(0.5), embedder)
+    describe(store, [("p5", "kettle", "kettle", None, "a kettle", "train")])
+    made = filter_pairs(store, FilterSettings(0.5), embedder)
+    stored = store.scalar("SELECT count(*) FROM qp_candidates")
+    reached = store.scalar(
+        "SELECT count(*) FROM qp_candidates WHERE f IN (SELECT f FROM product_no)"
+    )
+    assert reached < stored  # the title without its picture stays: features.f_title names it
+    assert made.qp_candidates == reached
+    q1 = {"query_id": "q1", "split": "train"}
+    pairs = [q1 | {"product_id": "p1", "label": 1}, q1 | {"product_id": "p3", "label": 0}]
+    judge(store, "labels", pairs)
+    assert audit_filter(store, embedder).pairs[50] == reached
+    assert pair_steps(store)[1]["count"] == reached
+    assert pair_steps(store)[3]["count"] == reached
 
 
 def test_corrections_are_counted_by_what_training_can_see(store: Store, embedder: Embedder) -> None:

@@ -15,6 +15,7 @@ MODEL_SCORE = "Q->M"
 # An AUC known to 0.05 either way separates few of the differences that the paper reports, which
 # lie between 0.01 and 0.11 (its Table 2).
 WIDE_HALF_INTERVAL = 0.05
+MIN_LABELS_OF_A_KIND = 5  # below, resamples of the queries repeat the same few labels
 
 
 @dataclass(frozen=True)
@@ -84,5 +85,11 @@ def summary(own: ScoreMetrics, compared: list[Gap], benchmark: Benchmark) -> lis
         sentences.append(
             f"{labels} labels are few: the interval of the AUC is {half:.2f} wide to either side, "
             "and smaller differences decide nothing; ingest more labels of this split."
+        )
+    elif min(positive, labels - positive) < MIN_LABELS_OF_A_KIND:
+        sentences.append(
+            f"{labels} labels are few, {positive} of them positive: the intervals are resampled "
+            "from these and too narrow, so no difference above decides anything; ingest more "
+            "labels of this split."
         )
     return sentences

@@ -81,7 +81,9 @@ def sentence_embeddings(
         UserError: the model cannot be read.
     """
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         embedder = SentenceTransformer(bert_folder(model))
     except (OSError, ValueError) as fault:

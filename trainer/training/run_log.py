@@ -59,8 +59,10 @@ class Summary:
 
     @property
     def comparison(self) -> str:
-        """Corrections used and positives a row, or that there were none to compare."""
-        used = self.query_product_corrections + self.image_title_corrections
+        """Corrections in the stage's masks and positives a row, or that there were none."""
+        used = self.image_title_corrections  # the only ones that the losses of stage 1 mask
+        if self.stage > 1:
+            used += self.query_product_corrections
         if not used and "genfilt" not in self.without:
             return f"no corrections: not a comparison; {self.positives_a_row:.2f} positives a row"
         parts = f" without {', '.join(self.without)}" if self.without else ""

@@ -123,6 +123,16 @@ def test_untrained_scores_stand_in_every_table(run: tuple[Path, Path]) -> None:
     assert "in held out words" not in text  # the shop has no such query
 
 
+def test_an_untrained_encoder_is_loaded_without_a_progress_bar(
+    run: tuple[Path, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    from transformers.utils import logging
+
+    logging.enable_progress_bar()
+    evaluate(*run)
+    assert "Loading weights" not in capfd.readouterr().err
+
+
 def test_the_summary_names_the_models_score_and_where_it_stands(run: tuple[Path, Path]) -> None:
     metrics = evaluate(*run)
     first, warning = metrics.summary

@@ -130,6 +130,18 @@ def test_without_both_kinds_of_label_the_summary_says_so(
     assert "no AUC is defined" in sentence
 
 
+def test_labels_of_one_kind_so_few_that_intervals_are_empty_are_called_few(
+    encoded: EncodedBenchmark, small: Benchmark
+) -> None:
+    positive = np.zeros(len(small.positive), bool)
+    positive[0] = True
+    few = replace(small, positive=positive)
+    own = measure(lambda queries, _: np.zeros(len(queries)), few)
+    assert own.auc.interval == (0.5, 0.5)  # equal scores: the interval looks exact
+    warning = summary(own, [], few)[-1]
+    assert warning.startswith(f"{len(positive)} labels are few, 1 of them positive")
+
+
 def test_held_out_words_are_those_that_no_train_text_has(tmp_path: Path) -> None:
     with Shop(tmp_path / "shop.duckdb") as shop:
         picture = draw(tmp_path / "a.jpg", "red", "ring")

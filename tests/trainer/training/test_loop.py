@@ -69,6 +69,9 @@ def test_three_stages_learn_and_say_where_they_start(
     end = f"{made.positives_a_row:.2f} positives a row"
     assert some.comparison == f"trained with 3 corrections, {end}"
     assert without.comparison == f"trained without genfilt with 0 corrections, {end}"
+    first = replace(some, stage=1)  # no query is in its losses
+    assert first.comparison == f"no corrections: not a comparison; {end}"
+    assert replace(first, image_title_corrections=2).comparison.startswith("trained with 2 corr")
 
 
 def test_a_stage_without_the_one_before_says_so(

@@ -145,10 +145,10 @@ def judged_pairs(store: Store, rule: PairScorer, split: str) -> JudgedPairs:
     """
     table = store.arrow(JUDGED, [split])
     if table.num_rows == 0:
+        review = " or answer genfilt review" if split == "train" else ""
         raise UserError(
             f"{store.path} has no labels or reviews in the split {split} to measure by; "
-            f"ingest some with genfilt ingest --labels F, or review some with genfilt review; "
-            f"clicks alone do not measure the paper rule."
+            f"ingest some with genfilt ingest --labels F{review}; clicks alone do not suffice here."
         )
     q = table["q"].to_numpy().astype(np.int64)
     f = table["f"].fill_null(-1).to_numpy().astype(np.int64)

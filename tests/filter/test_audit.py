@@ -102,6 +102,17 @@ def test_other_splits_are_not_read(embedder: Embedder) -> None:
             audit(store, corpus, split="test")
 
 
+def test_a_shop_of_clicks_alone_reads_what_to_add(embedder: Embedder) -> None:
+    with described_shop() as store:
+        judge(store, "clicks", [{"query_id": "q1", "product_id": "p1"}])
+        filter_pairs(store, FilterSettings(0.6), embedder)
+        corpus = load_corpus(store, embedder)
+        with pytest.raises(UserError, match=r"genfilt review; clicks alone do not suffice"):
+            audit(store, corpus)
+        with pytest.raises(UserError, match=r"--labels F; clicks alone"):  # review is of train
+            audit(store, corpus, "val")
+
+
 def test_a_review_overrules_the_label(embedder: Embedder) -> None:
     with labelled_shop() as store:
         filter_pairs(store, FilterSettings(0.6), embedder)

@@ -42,13 +42,13 @@ run genfilt extract
 
 say "The paper's rule and its sigma of 0.9, as they are: with these small embeddings they find little
 # or nothing. The audit says which sigma reaches a precision of 0.95 on the judged train pairs."
-run genfilt filter --sigma 0.9 --floor 0.6
+run genfilt filter --rule paper --sigma 0.9 --floor 0.6
 run genfilt audit --target-precision 0.95 --format csv
 sigma=$(genfilt audit --target-precision 0.95 --format json 2>"$DEMO/audit.log" |
     python -c 'import json, sys; print((json.load(sys.stdin)["best"] or {}).get("sigma") or "")')
 if [ -n "$sigma" ]; then
     say "The sigma that the audit proposes. What it finds is largely known from clicks and labels."
-    run genfilt filter --sigma "$sigma" --floor 0.6
+    run genfilt filter --rule paper --sigma "$sigma" --floor 0.6
 fi
 
 say "The calibrated rule: sigma is the probability that a pair is relevant, learnt from train clicks

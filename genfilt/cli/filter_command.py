@@ -65,6 +65,7 @@ def filter_(
 ) -> None:
     """Write every pair whose score reaches sigma into the correction tables."""
     from genfilt.features.embed import Embedder
+    from genfilt.filter.advice import advice
     from genfilt.filter.filter import FilterSettings, filter_pairs
     from genfilt.inspect.counts import count_corrections
 
@@ -81,6 +82,9 @@ def filter_(
         counts["new, of train products without a verdict"] = made.new_corrections
         counts["by title alone, without a picture"] = made.title_alone
         counts["image-title corrections (distinct texts)"] = found.title_pairs
+        remedy = None if made.corrections else advice(store)
+    if remedy:
+        say(remedy)
 
 
 def _sigma(word: str) -> float | None:

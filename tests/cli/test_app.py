@@ -41,6 +41,10 @@ def test_the_main_job_from_files_to_sql(tmp_path: Path, db: Path) -> None:
     assert "neighbours-" in extracted.stderr
     filtered = genfilt("filter", "--sigma", "0.3", "--db", str(db))
     assert filtered.returncode == 0, filtered.stderr
+    assert "Try: " not in filtered.stderr
+    nothing = genfilt("filter", "--sigma", "0.99", "--db", str(db))
+    assert "No pair reaches sigma 0.99" in nothing.stderr.splitlines()[-1]
+    genfilt("filter", "--sigma", "0.3", "--db", str(db))
     answer = genfilt(
         "sql", "SELECT count(*) AS n FROM qp_candidates", "--format", "json", "--db", str(db)
     )

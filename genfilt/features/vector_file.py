@@ -18,6 +18,7 @@ from genfilt.common.atomic import replaced
 from genfilt.common.errors import UserError
 
 ITEM = np.dtype("<f4").itemsize
+MAX_GAP = 8  # rows that are read and left out rather than skipped
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,54 @@ class VectorFile:
         found = np.fromfile(self.path, "<f4", count, offset=at)
         return found.reshape(-1, self.width)
 
-    def mapped(self) -> Vectors:
-        """Return the whole matrix as a read-only memory map."""
-        return np.memmap(
-            self.path, np.float32, "r", offset=self.start, shape=(self.count, self.width)
-        )
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The count and the width, as of an array."""
+        return self.count, self.width
+
+    def __len__(self) -> int:
+        return self.count
+
+    def take(self, rows: Rows) -> Vectors:
+        """Return the rows of these numbers, (len(rows), width), in any order and repeated."""
+        wanted, place = np.unique(rows, return_inverse=True)
+        found = np.empty((len(wanted), self.width), np.float32)
+        # Rows that lie near each other are one read.
+        ends = [*(np.flatnonzero(np.diff(wanted) > MAX_GAP) + 1).tolist(), len(wanted)]
+        first = 0
+        with self.path.open("rb", buffering=0) as file:
+            for end in ends if len(wanted) else []:
+                run = wanted[first:end]
+                span = np.empty((int(run[-1] - run[0]) + 1, self.width), "<f4")
+                _read(file.fileno(), span, self.start + int(run[0]) * self.width * ITEM)
+                found[first:end] = span[run - run[0]]
+                first = end
+        return found[place]
+
+
+VectorSource = Vectors | VectorFile  # what `gather` and `block` read
+
+
+def gather(vectors: VectorSource, rows: Rows) -> Vectors:
+    """Return the rows of these numbers, (len(rows), D), from memory or from the file."""
+    return vectors.take(rows) if isinstance(vectors, VectorFile) else vectors[rows]
+
+
+def block(vectors: VectorSource, first: int, last: int) -> Vectors:
+    """Return the rows from `first` to before `last`, from memory or from the file."""
+    if isinstance(vectors, VectorFile):
+        return vectors.rows(first, last)
+    return vectors[first:last]
+
+
+def _read(descriptor: int, into: Vectors, at: int) -> None:
+    target = memoryview(into).cast("B")
+    done = 0
+    while done < len(target):
+        count = os.preadv(descriptor, [target[done:]], at + done)
+        if not count:
+            raise UserError("A file of vectors was cut short while it was read; run again.")
+        done += count
 
 
 class VectorWriter:

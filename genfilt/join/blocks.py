@@ -71,7 +71,7 @@ class BlockJoin:
 
 
 def write_block(join: BlockJoin, block: Block) -> Path:
-    """Compute a block and write its pairs, sorted, to its file; return the file.
+    """Compute a block and write its pairs, by right, then left row, to its file; return the file.
 
     The file has the columns left and right, rows of the whole matrices, and score. It is written
     under a temporary name and renamed, so that a killed process leaves no part of it.
@@ -98,7 +98,7 @@ def block_pairs(
     memory: int = BLOCK_MEMORY,
     device: str = "auto",
 ) -> pa.Table:
-    """Return the pairs of two blocks of rows in the columns of `SCHEMA`, by left, then right row.
+    """Return the pairs of two blocks of rows in the columns of `SCHEMA`, by right, then left row.
 
     Args:
         left, right: (N, D) and (M, D) float32.
@@ -112,7 +112,7 @@ def block_pairs(
         return SCHEMA.empty_table()
     a, b, score = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     batches.clear()
-    order = np.lexsort((b, a))
+    order = np.lexsort((a, b))
     return pa.table([a[order] + first[0], b[order] + first[1], score[order]], schema=SCHEMA)
 
 

@@ -8,21 +8,35 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genfilt.cli.options import DEFAULT_DB, Counts, Db, check_exists, recorded
+from genfilt.cli.options import (
+    DEFAULT_DB,
+    Address,
+    Counts,
+    Db,
+    EngineOption,
+    Gpus,
+    Workers,
+    check_exists,
+    recorded,
+)
 from genfilt.common import command
 from genfilt.common.console import say
 from genfilt.common.errors import UsageError
 from genfilt.common.output import OutputFormat, show
+from genfilt.engines.choice import EngineName
 from genfilt.generators.registry import GeneratorChoice, Llm, Vlm
 from genfilt.store.store import Store
 
 if TYPE_CHECKING:
+    from genfilt.engines.protocol import Engine
     from genfilt.extract.missing import StepCounts
 
 EXAMPLES = (
     "genfilt extract",
     "genfilt extract --llm-url http://127.0.0.1:8000/v1",
     "genfilt extract --estimate --llm-model models/reader",
+    "genfilt extract --engine ray --address auto --captioner instructblip "
+    "--captioner-model Salesforce/instructblip-flan-t5-xl --gpus-per-worker 1",
 )
 
 
@@ -75,16 +89,22 @@ def extract(
         str | None,
         typer.Option(help="Price of a million tokens in and out for --estimate, as 0.1,0.4."),
     ] = None,
+    engine: EngineOption = EngineName.local,
+    address: Address = None,
+    workers: Workers = None,
+    gpus_per_worker: Gpus = 0.0,
     db: Db = DEFAULT_DB,
 ) -> None:
     """Read each title into attributes and describe each picture.
 
     Without options the embedded generators do it, on any machine: a lexicon and the nearest
     neighbours. With --llm-url or --llm-model vLLM reads titles, with --captioner-model
-    InstructBLIP describes pictures.
+    InstructBLIP describes pictures. With --engine ray the workers of a cluster do it.
     """
+    from genfilt.engines.choice import EngineChoice, open_engine
     from genfilt.extract.captions import caption_pictures
     from genfilt.generators.registry import open_captioner
+    from genfilt.generators.spread import spread_captioner
 
     reader_choice = GeneratorChoice(
         llm or (Llm.vllm if llm_url or llm_model else Llm.lexicon),
@@ -96,14 +116,22 @@ def extract(
     captioner_choice = GeneratorChoice(
         captioner or default, captioner_model, tuple(captioner_url or ()), refit, prompt
     )
+    chosen = EngineChoice(engine, address, workers, gpus_per_worker)
     if estimate:
         _estimate(db, reader_choice, price)
         return
-    with recorded(db, "extract", llm=reader_choice, captioner=captioner_choice) as (store, counts):
-        titles = _read_titles(store, reader_choice, retry_failed, counts)
+    with (
+        recorded(db, "extract", llm=reader_choice, captioner=captioner_choice, engine=chosen) as (
+            store,
+            counts,
+        ),
+        open_engine(chosen) as runner,
+    ):
+        titles = _read_titles(store, reader_choice, runner, retry_failed, counts)
         with open_captioner(store, captioner_choice) as describer:
             say(f"pictures are described by {describer.name}")
-            pictures = caption_pictures(store, describer, retry_failed=retry_failed)
+            spread = spread_captioner(describer, captioner_choice, runner)
+            pictures = caption_pictures(store, spread, retry_failed=retry_failed)
         counts["titles read"] = titles.done
         counts["pictures described"] = pictures.done
         counts["there before"] = titles.there + pictures.there
@@ -111,14 +139,16 @@ def extract(
 
 
 def _read_titles(
-    store: Store, choice: GeneratorChoice, retry_failed: bool, counts: Counts
+    store: Store, choice: GeneratorChoice, engine: Engine, retry_failed: bool, counts: Counts
 ) -> StepCounts:
     """Read titles, and queries where the reader is no lexicon, which reads them when filtering."""
     from genfilt.extract.titles import extract_attributes, extract_queries
     from genfilt.generators.registry import open_reader
+    from genfilt.generators.spread import spread_reader
 
-    with open_reader(store, choice) as reader:
-        say(f"titles are read by {reader.name}")
+    with open_reader(store, choice) as opened:
+        say(f"titles are read by {opened.name}")
+        reader = spread_reader(opened, choice, engine)
         titles = extract_attributes(store, reader, retry_failed=retry_failed)
         if choice.kind != Llm.lexicon:
             queries = extract_queries(store, reader, retry_failed=retry_failed)

@@ -17,12 +17,29 @@ from genfilt.common.duckdb_file import MEMORY
 from genfilt.common.errors import UsageError, UserError
 from genfilt.common.interrupts import is_interrupt
 from genfilt.common.output import OutputFormat
+from genfilt.engines.choice import EngineName
 from genfilt.store.store import Store
 
 Db = Annotated[
     Path, typer.Option("--db", envvar="GENFILT_DB", help="The database file.", metavar="FILE")
 ]
 Form = Annotated[OutputFormat, typer.Option("--format", help="How the answer is printed.")]
+EngineOption = Annotated[
+    EngineName, typer.Option("--engine", help="Where the work runs: this host, or a Ray cluster.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="The Ray cluster's HOST:PORT, or auto; by default the one that runs here, else a new "
+        "one on this host."
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Ray workers; by default as many as find room.")
+]
+Gpus = Annotated[
+    float, typer.Option("--gpus-per-worker", help="GPUs of a Ray worker, or a share of one.")
+]
 DEFAULT_DB = Path("artifacts/genfilt.duckdb")
 
 Counts = dict[str, int]

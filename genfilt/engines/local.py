@@ -1,10 +1,10 @@
-"""Map over files in this host's worker processes: in order, in bounded memory."""
+"""This process as an engine, and a map over files in this host's worker processes."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from genfilt.common.errors import UserError
+from genfilt.engines.protocol import BATCH, Item, Lost, Opener, Result
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
@@ -24,6 +25,25 @@ R = TypeVar("R")
 MIN_POOLED_FILES = 400  # with fewer, starting workers costs more than it saves
 CHUNK = 32  # files handed to a worker at a time
 CHUNKS_PER_WORKER = 4  # in flight
+
+
+class LocalEngine:
+    """Runs work in this process, which gets all items at once: it batches as suits it."""
+
+    spreads = False
+
+    def map(
+        self,
+        opener: Opener[Item, Result],
+        items: Iterable[tuple[str, Item]],
+        *,
+        batch: int = BATCH,
+        overlap: bool = False,
+    ) -> Iterator[tuple[str, Result | Lost]]:
+        """Yield (key, result) for each item; see `Engine.map`."""
+        with opener() as work:
+            yield from work(dict(items))
+
 
 _function: Callable[[str, Path], object] | None = None
 

@@ -64,7 +64,15 @@ def open_reader(store: Store, choice: GeneratorChoice) -> Iterator[AttributeRead
         from genfilt.generators.fitted import fitted_tagger
 
         yield fitted_tagger(store, refit=choice.refit)
-    elif choice.kind == Llm.vllm:
+    else:
+        with open_model_reader(choice) as reader:
+            yield reader
+
+
+@contextmanager
+def open_model_reader(choice: GeneratorChoice) -> Iterator[AttributeReader]:
+    """Open a reader that needs no fit to the catalogue."""
+    if choice.kind == Llm.vllm:
         from genfilt.generators.llm.served import VllmReader
 
         if not (choice.model or choice.urls):
@@ -87,7 +95,15 @@ def open_captioner(store: Store, choice: GeneratorChoice) -> Iterator[Captioner]
         from genfilt.generators.fitted import fitted_neighbours
 
         yield fitted_neighbours(store, refit=choice.refit)
-    elif choice.kind == Vlm.instructblip:
+    else:
+        with open_model_captioner(choice) as captioner:
+            yield captioner
+
+
+@contextmanager
+def open_model_captioner(choice: GeneratorChoice) -> Iterator[Captioner]:
+    """Open a captioner that needs no fit to the catalogue."""
+    if choice.kind == Vlm.instructblip:
         from genfilt.generators.vlm.instructblip import InstructBlipCaptioner
 
         if not choice.model:
@@ -110,3 +126,14 @@ def open_captioner(store: Store, choice: GeneratorChoice) -> Iterator[Captioner]
             )
         with VllmCaptioner(choice.urls, choice.model, prompt=choice.prompt) as served:
             yield served
+
+
+def reader_from_state(kind: str, state: bytes) -> AttributeReader:
+    """Return a fitted reader from what its fit learnt, as on a worker without the database."""
+    if kind == Llm.lexicon:
+        from genfilt.generators.lexicon.lexicon import Lexicon
+
+        return Lexicon.from_state(state)
+    from genfilt.generators.tagger.tagger import Tagger
+
+    return Tagger.from_state(state)

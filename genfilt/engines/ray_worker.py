@@ -1,0 +1,80 @@
+"""A worker process of the Ray engine: it opens work once and runs it on batches."""
+
+from __future__ import annotations
+
+import platform
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from genfilt.common.console import set_level
+from genfilt.common.errors import UserError
+from genfilt.engines.protocol import Opener, Work
+from genfilt.engines.versions import difference, versions
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Answer(Generic[Result]):
+    """What a worker made of a batch.
+
+    Attributes:
+        results: of the items that have one, by key.
+        fault: why the work cannot go on, for the rest of the batch or any other; None where it can.
+    """
+
+    results: list[tuple[str, Result]] = field(default_factory=list)
+    fault: str | None = None
+
+
+class RayWorker(Generic[Item, Result]):
+    """The process behind an actor."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._work: Work[Item, Result] | None = None
+        self._first, self._warm = threading.Lock(), False
+
+    def open(
+        self, expected: Mapping[str, str], opener: Opener[Item, Result], verbose: bool
+    ) -> None:
+        """Open the work.
+
+        Raises:
+            UserError: the worker's versions are not the driver's, or the work cannot be opened.
+        """
+        set_level(quiet=False, verbose=verbose)
+        unlike = difference(expected, versions())
+        if unlike is not None:
+            raise UserError(
+                f"The worker on {platform.node()} {unlike}: install the same on every node."
+            )
+        self._work = self._stack.enter_context(opener())
+
+    def run(self, items: Sequence[tuple[str, Item]]) -> Answer[Result]:
+        """Run the work on a batch; a UserError in it is an answer, with what was done before."""
+        if self._warm:
+            return self._run(items)
+        with self._first:  # a model or server that opens at the first use opens once
+            answer = self._run(items)
+            self._warm = True
+        return answer
+
+    def _run(self, items: Sequence[tuple[str, Item]]) -> Answer[Result]:
+        assert self._work is not None
+        results: list[tuple[str, Result]] = []
+        try:
+            for found in self._work(dict(items)):
+                results.append(found)  # noqa: PERF402 (kept where a later one raises)
+        except UserError as error:
+            return Answer(results, str(error))
+        return Answer(results)
+
+    def close(self) -> None:
+        """Close the work: a server that it started ends."""
+        self._work = None
+        self._stack.close()

@@ -127,7 +127,7 @@ def main() -> None:
         titles = dict(list(titles_that_work(reader, given.titles).items())[: given.titles])
         if len(titles) < given.titles:
             sys.exit(
-                "the model answers too few titles well; train one with examples/train_extractor.py"
+                "the model answers too few titles well; examples/train_small_extractor.py trains one"
             )
         ours(reader, titles)
         settings = {

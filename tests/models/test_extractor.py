@@ -14,7 +14,7 @@ pytestmark = pytest.mark.models
 
 def test_nine_fields_of_ten_are_right_on_unseen_titles(tmp_path: Path) -> None:
     """Words that no train title holds are harder: what nothing told must be guessed."""
-    script = HERE.parents[1] / "examples" / "train_extractor.py"
+    script = HERE.parents[1] / "examples" / "train_small_extractor.py"
     figures = last_json(run([sys.executable, str(script), "--out", str(tmp_path), "--check"]))
     print(figures)
     assert figures["seen words"]["titles"] > 500

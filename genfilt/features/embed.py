@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.resources import files
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +17,8 @@ import pyarrow as pa
 from genfilt.common.arrays import Vectors
 from genfilt.common.console import track
 from genfilt.common.errors import UserError
+from genfilt.engines.local import LocalEngine
+from genfilt.engines.protocol import Engine, Lost, Work
 from genfilt.store.keys import file_key, text_key
 from genfilt.store.store import Store
 
@@ -32,10 +38,11 @@ class Embedder:
 
     Args:
         model: a folder, a hub name, or None for all-MiniLM-L6-v2 from the installed package.
+        engine: computes what is not in the cache; by default this process.
     """
 
-    def __init__(self, model: str | None = None) -> None:
-        self.source = model or DEFAULT_EMBEDDER
+    def __init__(self, model: str | None = None, engine: Engine | None = None) -> None:
+        self.source, self.engine = model or DEFAULT_EMBEDDER, engine or LocalEngine()
         folder = Path(self.source)
         if self.source == DEFAULT_EMBEDDER:
             folder = Path(str(files(PACKAGED_MODEL) / "model"))
@@ -54,12 +61,68 @@ class Embedder:
 
         return encode_by_length(self._model, list(texts))
 
+    def encode_batches(self, batches: Iterable[Sequence[str]]) -> Iterator[tuple[int, Matrix]]:
+        """Yield each batch's number and unit vectors, (len(batch), D), in any order.
+
+        A batch is computed by itself, so its vectors are the same on every device of one kind. A
+        single batch is computed here: workers would take longer to load the model.
+
+        Raises:
+            UserError: no worker of the engine can compute a batch.
+        """
+        rest = iter(batches)
+        first = list(islice(rest, 2))
+        numbered = enumerate(chain(first, rest))
+        if len(first) < 2 or not self.engine.spreads:
+            yield from ((number, self.encode(texts)) for number, texts in numbered)
+            return
+        items = ((str(number), list(texts)) for number, texts in numbered)
+        for number, vectors in self.engine.map(
+            EmbedderOpener(self.source, self.name), items, batch=1
+        ):
+            if isinstance(vectors, Lost):
+                raise UserError(
+                    f"A batch of texts ended each worker that embedded it ({vectors.detail}); "
+                    "give the workers more memory and run the command again: it goes on."
+                )
+            yield int(number), vectors
+
+
+@dataclass(frozen=True)
+class EmbedderOpener:
+    """Opens an embedder in a worker.
+
+    Attributes:
+        source: a folder or hub name that every worker must reach.
+        name: of the driver's embedder, which the worker's must have too.
+    """
+
+    source: str
+    name: str
+
+    @contextmanager
+    def __call__(self) -> Iterator[Work[list[str], Matrix]]:
+        """Open the embedder and check that it is the driver's."""
+        embedder = Embedder(self.source)
+        if embedder.name != self.name:
+            raise UserError(
+                f"The worker on {platform.node()} has {embedder.name} at {self.source}, and the "
+                f"driver {self.name}; give every node the same model at this path."
+            )
+
+        def work(batches: Mapping[str, list[str]]) -> Iterator[tuple[str, Matrix]]:
+            for number, texts in batches.items():
+                yield number, embedder.encode(texts)
+
+        yield work
+
 
 class KeptVectors(Embedder):
     """The embedder of a filter, for texts whose vectors are all in the database."""
 
     def __init__(self, name: str) -> None:
         self.name = self.source = self.path = name
+        self.engine = LocalEngine()
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Refuse: no model is loaded."""
@@ -133,10 +196,11 @@ def _read(store: Store, embedder: Embedder, count: int) -> Matrix:
 def _compute(store: Store, embedder: Embedder, texts: Sequence[str]) -> None:
     # Equal lengths side by side waste no padding.
     ordered = sorted(texts, key=lambda text: (len(text), text))
+    starts = range(0, len(ordered), TEXTS_PER_WRITE)
     with track(f"embed ({embedder.name})", len(ordered)) as advance:
-        for start in range(0, len(ordered), TEXTS_PER_WRITE):
-            batch = ordered[start : start + TEXTS_PER_WRITE]
-            vectors = embedder.encode(batch)
+        batches = (ordered[start : start + TEXTS_PER_WRITE] for start in starts)
+        for number, vectors in embedder.encode_batches(batches):
+            batch = ordered[starts[number] : starts[number] + TEXTS_PER_WRITE]
             width = vectors.shape[1]
             rows = pa.table(
                 {

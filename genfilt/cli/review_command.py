@@ -82,6 +82,8 @@ def _serve(session: ReviewSession, port: int, reviewer: str, *, browser: bool) -
     from genfilt.review.server import ReviewServer
 
     server = ReviewServer(session, port, reviewer)
+    if session.remark:
+        say(session.remark)
     say(f"Review the {session.title} at {server.address}\nCtrl-C ends; every answer is kept.")
     if browser:
         webbrowser.open(server.address)

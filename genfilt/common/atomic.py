@@ -96,6 +96,15 @@ def sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def sync_folder(folder: Path) -> None:
+    """Flush a folder to disk, so that a new file in it outlives a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def follow_umask(path: Path) -> None:
     """Give a file the permissions of a new one: some libraries create files for the owner alone."""
     umask = os.umask(0)

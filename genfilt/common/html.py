@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from genfilt.common.photos import thumbnail
 
+SKELETONS = "genfilt.common.local_page"  # the package of the pages that others extend
 JOINERS = "\u200c\u200d"  # of which emoji and some scripts are made
 HIDDEN = ("Cc", "Cf", "Cs", "Co")  # Unicode categories of control and formatting characters
 
@@ -16,18 +17,19 @@ HIDDEN = ("Cc", "Cf", "Cs", "Co")  # Unicode categories of control and formattin
 def render(package: str, template: str, values: Mapping[str, object]) -> str:
     """Return a template filled in, every value escaped.
 
-    Templates know the filters `plain` (text without control characters), `count` (a number with
-    separators) and `thumbnail` (a picture's path as a data URL).
+    Templates may extend those of `genfilt.common.local_page`. They know the filters `plain` (text
+    without control characters), `count` (a number with separators) and `thumbnail` (a picture's
+    path as a data URL).
 
     Args:
         package: the package whose folder `templates` holds the template.
         template: its file name.
         values: the values it names; a name that is missing is an error.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader(package, "templates"),
+        loader=ChoiceLoader([PackageLoader(name, "templates") for name in (package, SKELETONS)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -62,14 +62,26 @@ def to_rgb(image: Image) -> Image:
     return ground.convert("RGB")
 
 
+def jpeg(path: Path, longest_side: int, quality: int) -> bytes | None:
+    """Return a picture encoded anew: no byte of the file itself, which may be no picture.
+
+    None where the file is missing, is a pipe or a device, or cannot be read as a picture.
+    """
+    if not path.is_file():  # a pipe or a device would never end
+        return None
+    try:
+        content = BytesIO()
+        open_photo(path, longest_side).save(content, "JPEG", quality=quality, optimize=True)
+    except Exception:  # Pillow's readers raise whatever a broken file leads to
+        return None
+    return content.getvalue()
+
+
 def thumbnail(path: str | None) -> str | None:
     """Return a picture as a small JPEG data URL, None where there is none that can be shown."""
     if not path:
         return None
-    try:
-        picture = open_photo(Path(path), THUMBNAIL_SIDE)
-        content = BytesIO()
-        picture.save(content, "JPEG", quality=THUMBNAIL_QUALITY, optimize=True)
-    except Exception:  # Pillow's readers raise whatever a broken file leads to
+    content = jpeg(Path(path), THUMBNAIL_SIDE, THUMBNAIL_QUALITY)
+    if content is None:
         return None
-    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+    return f"data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')}"

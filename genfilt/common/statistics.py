@@ -7,6 +7,7 @@ everything scores 0.5 in AUC.
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import NormalDist
 
 import numpy as np
 
@@ -106,11 +107,9 @@ def wilson_interval(share: float, n: float) -> tuple[float, float]:
 
     (0, 1) where n is 0.
     """
-    from scipy.special import ndtri
-
     if n <= 0:
         return 0.0, 1.0
-    z = float(ndtri(0.5 + LEVEL / 2))
+    z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * float(np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)))
     return max(0.0, middle - half), min(1.0, middle + half)

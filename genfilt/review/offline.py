@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 
 from genfilt.common.atomic import write_text
 from genfilt.common.console import track
-from genfilt.common.html import content_hash, render
+from genfilt.common.local_page.skeleton import offline_page
 from genfilt.common.photos import thumbnail
 from genfilt.review.cards import load_card, picture_paths
 from genfilt.review.queue import load_queue
 from genfilt.review.session import ReviewSession
 from genfilt.store.store import Store
-
-# Characters that could end the script element that holds the data.
-JSON_ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 
 
 def write_offline_page(session: ReviewSession, path: Path, reviewer: str = "") -> int:
@@ -48,21 +43,6 @@ def write_offline_page(session: ReviewSession, path: Path, reviewer: str = "") -
         "cards": cards,
         "pictures": pictures,
     }
-    text = json.dumps(data, ensure_ascii=False, default=str).translate(JSON_ESCAPES)
-    script, style = (
-        (files("genfilt.review") / "static" / name).read_text("utf-8")
-        for name in ("review.js", "review.css")
-    )
-    values = {
-        "heading": session.title,
-        "reviewer": reviewer,
-        "script": script,
-        "style": style,
-        "data": text,
-        "policy": (
-            f"default-src 'none'; img-src data:; script-src {content_hash(script)}; "
-            f"style-src {content_hash(style)}; base-uri 'none'; form-action 'none'"
-        ),
-    }
-    write_text(path, render("genfilt.review", "review.html.jinja", values))
+    values = {"heading": session.title, "remark": session.remark, "person": reviewer}
+    write_text(path, offline_page("genfilt.review", "review", values, data))
     return len(items)

@@ -23,6 +23,7 @@ class QueueItem:
 
     Attributes:
         reasons: what speaks for the pair and against it, in a merchandiser's words.
+        correction: whether the pair passes sigma; a draw of audit holds pairs below it too.
         mine: this reviewer's answer: 1, 0, or None.
         others: how many other reviewers answered.
     """
@@ -35,6 +36,7 @@ class QueueItem:
     score: float
     reasons: list[str]
     probability: float
+    correction: bool
     mine: int | None
     others: int
 
@@ -73,6 +75,26 @@ def open_draw(store: Store, size: int | None, selection: Selection) -> int:
     if not selection.is_open:
         store.set_meta(f"selection of draw {draw}", selection.as_text())
     return draw
+
+
+def draw_remark(store: Store, draw: int, selection: Selection) -> str:
+    """Return what the share of relevant pairs of a draw does not speak of, "" where of all."""
+    if not selection.is_open:
+        return (
+            f"Drawn with {selection.options()}: the share of relevant pairs speaks of these alone, "
+            "and genfilt audit does not count it for all corrections."
+        )
+    lower = store.scalar(
+        "SELECT count(*) FROM samples JOIN query_no USING (query_id) "
+        "JOIN product_no USING (product_id) ANTI JOIN qp_corrections USING (q, f) WHERE draw = ?",
+        [draw],
+    )
+    if lower:
+        return (
+            f"{lower:,} of these pairs were drawn from below sigma, by genfilt audit --sample: "
+            "they show what the filter leaves out. The share counts the corrections alone."
+        )
+    return ""
 
 
 def load_queue(store: Store, draw: int, reviewer: str) -> list[QueueItem]:

@@ -1,7 +1,7 @@
 -- The pairs of a draw in the order in which a reviewer sees them, with their answers so far.
 SELECT s.query_id, s.product_id, queries.query, products.title, coalesce(category, '') AS category,
        s.score, coalesce(c.reasons, '') AS reasons, s.probability,
-       own.verdict AS mine, coalesce(other.answers, 0) AS others
+       c.q IS NOT NULL AS correction, own.verdict AS mine, coalesce(other.answers, 0) AS others
 FROM samples s
 JOIN queries USING (query_id)
 JOIN products USING (product_id)

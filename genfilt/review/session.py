@@ -19,6 +19,7 @@ from genfilt.review.queue import (
     Agreement,
     QueueItem,
     answers_needed,
+    draw_remark,
     load_agreement,
     load_queue,
     open_draw,
@@ -39,7 +40,7 @@ class Progress:
     Attributes:
         drawn: pairs of the draw.
         answered: answers of this reviewer.
-        relevant: those that confirm the pair.
+        relevant: those that confirm a correction.
         needed: answers more until the precision is known to +-5 %.
         agreement: of all reviewers of this draw.
         waiting: answers in the journal.
@@ -86,6 +87,7 @@ class ReviewSession:
             self._journal.apply(store)
             self.draw = open_draw(store, size, selection)
             self.title = _title(store, self.draw)
+            self.remark = draw_remark(store, self.draw, selection)
 
     @property
     def journal(self) -> Path:
@@ -112,9 +114,12 @@ class ReviewSession:
             replace(item, mine=mine.get((item.query_id, item.product_id), item.mine))
             for item in items
         ]
-        verdicts = [item.mine for item in items if item.mine is not None]
-        relevant, answered = sum(verdicts), len(verdicts)
-        needed = min(answers_needed(relevant, answered), len(items) - answered)
+        answered = sum(item.mine is not None for item in items)
+        # The precision is that of the corrections: a draw of audit holds pairs below sigma too.
+        corrections = [item.mine for item in items if item.correction]
+        verdicts = [verdict for verdict in corrections if verdict is not None]
+        relevant, left = sum(verdicts), len(corrections) - len(verdicts)
+        needed = min(answers_needed(relevant, len(verdicts)), left)
         return items, Progress(len(items), answered, relevant, needed, agreement, len(waiting))
 
     def card(self, query_id: str, product_id: str) -> ReviewCard:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from genfilt.review.access import HEADERS
+from genfilt.common.local_page.access import HEADERS
 from genfilt.review.server import ReviewServer
 from tests.review.review_shop import Visitor, open_session, serving, write_shop
 
-PAGES = ("/", "/api/queue?reviewer=", "/static/review.js", "/picture?product_id=p00", "/none")
+PAGES = ("/", "/api/queue?person=", "/static/review.js", "/picture?product_id=p00", "/none")
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_every_response_forbids_inline_scripts_and_frames(server: ReviewServer) 
     visitor = Visitor(server)
     responses = [visitor.ask("/")[0], visitor.ask("/", host="evil.example")[0]]
     visitor.enter(server.app.token)
-    paths = ["/", "/none", "/static/none", "/static/review.css", "/api/queue", "/api/card"]
+    paths = ["/", "/none", "/static/none", "/static/page.css", "/api/queue", "/api/card"]
     responses += [visitor.ask(path)[0] for path in [*paths, "/picture?product_id=p00"]]
     responses.append(visitor.ask("/api/answer")[0])
     assert sorted({response.status for response in responses}) == [200, 400, 403, 404, 405]
@@ -113,8 +113,9 @@ def test_every_response_forbids_inline_scripts_and_frames(server: ReviewServer) 
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
     _, page = visitor.ask("/")
-    assert page.count(b"<script") == 1
-    assert b'<script src="/static/review.js" defer></script>' in page
+    assert page.count(b"<script") == 2
+    for script in (b"review.js", b"page.js"):
+        assert b'<script src="/static/' + script + b'" defer></script>' in page
     assert b"<style" not in page
     assert not re.search(rb"<[^>]+\son\w+\s*=", page)
 

@@ -15,7 +15,7 @@ PAIRS = [
 
 def themes() -> dict[str, dict[str, str]]:
     """Return the colours of the light and the dark theme by name."""
-    text = (files("genfilt.review") / "static" / "review.css").read_text("utf-8")
+    text = (files("genfilt.common.local_page") / "static" / "page.css").read_text("utf-8")
     light, dark = re.findall(r":root \{(.*?)\}", text, re.DOTALL)
     colors = r"--([a-z]+): (#[0-9a-f]{3,6});"
     return {"light": dict(re.findall(colors, light)), "dark": dict(re.findall(colors, dark))}
@@ -52,7 +52,7 @@ def test_colours_can_be_told_apart(theme: str) -> None:
 
 
 def test_both_themes_name_every_colour_and_rules_use_no_other() -> None:
-    text = (files("genfilt.review") / "static" / "review.css").read_text("utf-8")
+    text = (files("genfilt.common.local_page") / "static" / "page.css").read_text("utf-8")
     light, dark = themes().values()
     assert light.keys() == dark.keys() == set(re.findall(r"var\(--([a-z]+)\)", text))
     rules = re.sub(r":root \{.*?\}", "", text, flags=re.DOTALL)

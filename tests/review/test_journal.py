@@ -97,7 +97,7 @@ def test_an_answer_between_reading_and_removing_is_not_lost(db: Path) -> None:
     appending = threading.Thread(target=other.append, args=[answer("p01")])
 
     with Store(db) as store:
-        with journal._locked("r+b") as file:
+        with journal.lines.locked("r+b") as file:
             assert file is not None
             appending.start()
             appending.join(0.2)

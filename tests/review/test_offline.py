@@ -98,7 +98,7 @@ def test_texts_of_the_catalogue_stay_data(page: Parts) -> None:
     # The data, the page's script, and nothing of a title or of the reviewer's name.
     assert [tag for tag, _ in page.tags].count("script") == 2
     (body,) = [attributes for tag, attributes in page.tags if tag == "body"]
-    assert body == {"data-reviewer": 'ann"><script>'}
+    assert body == {"data-person": 'ann"><script>'}
 
 
 def test_the_command_writes_the_page_and_refuses_other_files(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from genfilt.common.errors import UserError
-from genfilt.review.server import MAX_BODY, ReviewServer
+from genfilt.common.local_page.page_server import MAX_BODY
+from genfilt.review.server import ReviewServer
 from genfilt.store.store import Store
 from tests.review.review_shop import Visitor, open_session, serving, stored, write_shop
 
@@ -34,7 +35,7 @@ def visitor(db: Path) -> Iterator[Visitor]:
 
 
 def test_the_page_gets_pairs_cards_and_pictures(visitor: Visitor) -> None:
-    response, body = visitor.ask("/api/queue?reviewer=ann")
+    response, body = visitor.ask("/api/queue?person=ann")
     assert response.status == 200
     given = json.loads(body)
     assert len(given["items"]) == 30
@@ -46,7 +47,7 @@ def test_the_page_gets_pairs_cards_and_pictures(visitor: Visitor) -> None:
     assert response.getheader("content-type") == "image/jpeg"
     with Image.open(BytesIO(body)) as picture:
         assert picture.size == (64, 64)
-    response, body = visitor.ask("/static/review.css")
+    response, body = visitor.ask("/static/page.css")
     assert response.getheader("content-type") == "text/css; charset=utf-8"
 
 

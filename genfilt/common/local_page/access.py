@@ -1,4 +1,4 @@
-"""Access to the review page: whoever had this start's token, and pages of this server alone."""
+"""Access to a local page: whoever had this start's token, and pages of this server alone."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ HEADERS = {
 }
 READING = ("GET", "HEAD")
 WRONG_HOST = f"This server answers to {HOST} only."
-NO_COOKIE = "Open the address that genfilt review printed."
-FOREIGN_PAGE = "Answers are taken from the review page only."
-USED_TOKEN = "This address was used already; run genfilt review again for a new one."
+NO_COOKIE = "Open the address that {command} printed."
+FOREIGN_PAGE = "Answers are taken from this server's page only."
+USED_TOKEN = "This address was used already; run {command} again for a new one."
 
 
-class ReviewAccess:
+class PageAccess:
     """An application behind the checks that keep other pages and other users out.
 
     The token is exchanged once for an HttpOnly cookie. Every other request must have the cookie and
@@ -37,14 +37,15 @@ class ReviewAccess:
     Args:
         app: the application.
         port: on 127.0.0.1.
+        command: starts the server; the refusals name it.
     """
 
-    def __init__(self, app: ASGIApp, port: int) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, port: int, command: str) -> None:
+        self.app, self.command = app, command
         self.token = secrets.token_urlsafe(32)
         self._token_used = False
         self._hosts = (f"{HOST}:{port}", f"localhost:{port}")
-        self._cookie = f"genfilt_review_{port}", secrets.token_urlsafe(32)
+        self._cookie = f"genfilt_page_{port}", secrets.token_urlsafe(32)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it; every response has the HEADERS."""
@@ -70,7 +71,7 @@ class ReviewAccess:
         if reading and request.scope["path"] == "/" and "token" in request.query_params:
             return self._exchange(request)
         if not self._has_cookie(request):
-            return PlainTextResponse(NO_COOKIE, 403)
+            return PlainTextResponse(NO_COOKIE.format(command=self.command), 403)
         if not reading and not self._is_own_page(request, hosts[0]):
             return PlainTextResponse(FOREIGN_PAGE, 403)
         return None
@@ -94,4 +95,4 @@ class ReviewAccess:
             return response
         if self._has_cookie(request):
             return RedirectResponse("/", 303)
-        return PlainTextResponse(USED_TOKEN, 403)
+        return PlainTextResponse(USED_TOKEN.format(command=self.command), 403)

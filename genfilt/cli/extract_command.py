@@ -82,6 +82,12 @@ def extract(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Retry the items that failed before.")
     ] = False,
+    replace_given: Annotated[
+        bool,
+        typer.Option(
+            "--replace-given", help="Read anew what ingest --attributes and --captions gave."
+        ),
+    ] = False,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Read 200 titles and print what the rest will take.")
     ] = False,
@@ -100,9 +106,11 @@ def extract(
     Without options the embedded generators do it, on any machine: a lexicon and the nearest
     neighbours. With --llm-url or --llm-model vLLM reads titles, with --captioner-model
     InstructBLIP describes pictures. With --engine ray the workers of a cluster do it.
+    Attributes and captions of your own (ingest --attributes, --captions) stay as they are.
     """
     from genfilt.engines.choice import EngineChoice, open_engine
     from genfilt.extract.captions import caption_pictures
+    from genfilt.extract.missing import forget_given
     from genfilt.generators.registry import open_captioner
     from genfilt.generators.spread import spread_captioner
 
@@ -127,6 +135,8 @@ def extract(
         ),
         open_engine(chosen) as runner,
     ):
+        if replace_given:
+            forget_given(store)
         titles = _read_titles(store, reader_choice, runner, retry_failed, counts)
         with open_captioner(store, captioner_choice) as describer:
             say(f"pictures are described by {describer.name}")

@@ -19,6 +19,7 @@ EXAMPLES = (
     "genfilt ingest products_export.csv --layout shopify --clicks clicks.csv",
     "genfilt ingest --products feed.csv --map title=name --map product_id=sku",
     "genfilt ingest --labels judgements.csv --map label=rating --min-grade 2",
+    "genfilt ingest --attributes facets.csv --map core_word=type --captions captions.csv",
 )
 
 
@@ -36,6 +37,13 @@ def ingest(
     ] = None,
     labels: Annotated[str | None, typer.Option(help="query_id or query, product_id, label")] = None,
     reviews: Annotated[str | None, typer.Option(help="query_id, product_id, verdict")] = None,
+    attributes: Annotated[
+        str | None,
+        typer.Option(help="product_id, core_word, material, ...: your own, which extract keeps."),
+    ] = None,
+    captions: Annotated[
+        str | None, typer.Option(help="product_id, caption: your own, which extract keeps.")
+    ] = None,
     images: Annotated[Path | None, typer.Option(help="The folder of the pictures.")] = None,
     download: Annotated[
         Path | None, typer.Option(help="Fetch pictures that are addresses into this folder.")
@@ -79,6 +87,8 @@ def ingest(
         min_grade=min_grade,
         delimiter=delimiter,
         encoding=encoding,
+        attributes=attributes,
+        captions=captions,
     )
     if label_map and min_grade is not None:
         raise UsageError("--label-map and --min-grade exclude each other; give one of them.")

@@ -15,7 +15,8 @@ MISSING = """
 SELECT image_key, min(image) AS image FROM products
 WHERE image_key IS NOT NULL
   AND NOT EXISTS (FROM captions c WHERE c.image_key = products.image_key
-                  AND c.prompt_key = $prompt_key AND c.generator = $generator)
+                  AND (c.prompt_key = $prompt_key AND c.generator = $generator
+                       OR c.generator = 'given'))
   AND ($retry OR NOT EXISTS (FROM failures f WHERE f.step = $step AND f.generator = $generator
                              AND f.item_key = products.image_key))
 GROUP BY image_key ORDER BY image_key

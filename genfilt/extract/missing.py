@@ -13,6 +13,7 @@ import pyarrow as pa
 from genfilt.common.console import say, track
 from genfilt.common.errors import UserError
 from genfilt.generators.protocols import Failure
+from genfilt.ingest.given_texts import GIVEN, KEYS
 from genfilt.store.failures import clear_failures, write_failures
 from genfilt.store.store import Store
 
@@ -129,6 +130,13 @@ def clear_absent_failures(store: Store, step: str, keys: str) -> None:
     store.connection.execute(
         f"DELETE FROM failures WHERE step = ? AND item_key NOT IN ({keys})", [step]
     )
+
+
+def forget_given(store: Store) -> None:
+    """Remove the attributes and captions that ingest was given, so that they are read anew."""
+    with store.transaction():
+        for table in KEYS:
+            store.connection.execute(f"DELETE FROM {table} WHERE generator = ?", [GIVEN])
 
 
 def _storable(failures: Sequence[tuple[str, Failure]]) -> list[tuple[str, Failure]]:

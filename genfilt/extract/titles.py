@@ -14,7 +14,8 @@ STEP = "extract"
 MISSING = """
 SELECT title_key, any_value(title) AS title FROM products
 WHERE NOT EXISTS (FROM attributes a WHERE a.title_key = products.title_key
-                  AND a.prompt_key = $prompt_key AND a.generator = $generator)
+                  AND (a.prompt_key = $prompt_key AND a.generator = $generator
+                       OR a.generator = 'given'))
   AND ($retry OR NOT EXISTS (FROM failures f WHERE f.step = $step AND f.generator = $generator
                              AND f.item_key = products.title_key))
 GROUP BY title_key ORDER BY title_key

@@ -13,6 +13,7 @@ import pyarrow as pa
 from genfilt.common.duckdb_file import MEMORY
 from genfilt.common.errors import UsageError, UserError
 from genfilt.ingest.columns import SourceRows, clean
+from genfilt.ingest.given_texts import prepare_given
 from genfilt.ingest.picture_files import PictureFolders
 from genfilt.ingest.pictures import Found, find_pictures
 from genfilt.ingest.products import mapped, prepare_products, prepare_queries
@@ -68,10 +69,13 @@ def _prepare(store: Store, sources: Sources) -> Prepared:
     _prepare_catalogue(store, sources, rows, prepared)
     _prepare_queries(store, rows, prepared)
     _prepare_verdicts(sources, rows, prepared)
+    for kind in ("attributes", "captions"):
+        if kind in rows:
+            prepared.tables[kind] = prepare_given(rows[kind], kind)
     if not prepared.tables:
         raise UsageError(
-            "Nothing to ingest; give --products, --queries, --clicks, --labels, --reviews "
-            "or --images."
+            "Nothing to ingest; give --products, --queries, --clicks, --labels, --reviews, "
+            "--attributes, --captions or --images."
         )
     return prepared
 

@@ -16,6 +16,8 @@ COLUMNS = {
     "clicks": ("query_id", "query", "product_id", "clicks", "split"),
     "labels": ("query_id", "query", "product_id", "label", "grade", "split"),
     "reviews": ("query_id", "product_id", "verdict", "reviewer", "note", "at"),
+    "attributes": ("product_id", "core_word", "material", "brand", "color", "model_parameters"),
+    "captions": ("product_id", "caption"),
 }
 REQUIRED = {
     "products": ("product_id", "title"),
@@ -23,6 +25,8 @@ REQUIRED = {
     "clicks": ("query_id", "product_id"),
     "labels": ("query_id", "product_id", "label"),
     "reviews": ("query_id", "product_id", "verdict"),
+    "attributes": ("product_id",),
+    "captions": ("product_id", "caption"),
 }
 
 
@@ -44,6 +48,8 @@ class Sources:
         min_grade: labels are numbers, and from this one on positive; None for 0 and 1.
         delimiter: of the text tables; None to find it.
         encoding: of the text tables; None to find it.
+        attributes: product_id and some of core_word, material, brand, color, model_parameters.
+        captions: product_id and caption.
     """
 
     products: str | pa.Table | None = None
@@ -59,6 +65,8 @@ class Sources:
     min_grade: float | None = None
     delimiter: str | None = None
     encoding: str | None = None
+    attributes: str | pa.Table | None = None
+    captions: str | pa.Table | None = None
 
     def tables(self) -> dict[str, str | pa.Table]:
         """Return the tables that are given, by their kind."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from genfilt.common.console import complain
+from genfilt.ingest.given_texts import write_given
 from genfilt.ingest.pictures import FILE_SCHEMA
 from genfilt.store.failures import Failure
 from genfilt.store.numbering import number_products, numbered_queries
@@ -52,6 +53,10 @@ def write_tables(store: Store, prepared: Prepared) -> dict[str, int]:
             prepared.failures.extend(failures)
             store.insert(name, known, replace=True)
             kept[name] = known.num_rows
+    for name in ("attributes", "captions"):
+        if name in tables:
+            kept[name], failures = write_given(store, tables[name], name)
+            prepared.failures.extend(failures)
     store.insert("files", prepared.files, replace=True)
     return kept
 

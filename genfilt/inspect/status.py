@@ -24,6 +24,8 @@ COVERAGE = {
         "SELECT count(DISTINCT image_key) FROM products "
         "ANTI JOIN current_captions USING (image_key) WHERE image_key IS NOT NULL"
     ),
+    "titles with given attributes": "SELECT count(*) FROM attributes WHERE generator = 'given'",
+    "pictures with given captions": "SELECT count(*) FROM captions WHERE generator = 'given'",
     "products without a picture": "SELECT count(*) FROM products WHERE image_key IS NULL",
     "products that no correction can reach": (
         "SELECT count(*) FROM products ANTI JOIN current_attributes USING (title_key)"

@@ -70,8 +70,11 @@ COMMENT ON COLUMN it_corrections.score IS 'The cosine';
 CREATE VIEW current_attributes AS
 SELECT a.* FROM attributes a
 JOIN meta g ON g.name = 'llm' AND a.generator = g.value
-JOIN meta k ON k.name = 'llm_prompt_key' AND a.prompt_key = k.value;
-COMMENT ON VIEW current_attributes IS 'Attributes by the generator that was used last';
+JOIN meta k ON k.name = 'llm_prompt_key' AND a.prompt_key = k.value
+WHERE a.title_key NOT IN (SELECT title_key FROM attributes WHERE generator = 'given')
+UNION ALL
+SELECT * FROM attributes WHERE generator = 'given';
+COMMENT ON VIEW current_attributes IS 'Attributes that were given, else those by the generator that was used last';
 COMMENT ON COLUMN current_attributes.title_key IS 'Hash of the title, or of the query, that was read';
 COMMENT ON COLUMN current_attributes.prompt_key IS 'Hash of the prompt and settings';
 COMMENT ON COLUMN current_attributes.generator IS 'Name and version of the reader';
@@ -86,8 +89,11 @@ COMMENT ON COLUMN current_attributes.created_at IS 'Time of writing, UTC';
 CREATE VIEW current_captions AS
 SELECT c.* FROM captions c
 JOIN meta g ON g.name = 'captioner' AND c.generator = g.value
-JOIN meta k ON k.name = 'captioner_prompt_key' AND c.prompt_key = k.value;
-COMMENT ON VIEW current_captions IS 'Captions by the generator that was used last';
+JOIN meta k ON k.name = 'captioner_prompt_key' AND c.prompt_key = k.value
+WHERE c.image_key NOT IN (SELECT image_key FROM captions WHERE generator = 'given')
+UNION ALL
+SELECT * FROM captions WHERE generator = 'given';
+COMMENT ON VIEW current_captions IS 'Captions that were given, else those by the generator that was used last';
 COMMENT ON COLUMN current_captions.image_key IS 'Hash of the picture file';
 COMMENT ON COLUMN current_captions.prompt_key IS 'Hash of the prompt and settings';
 COMMENT ON COLUMN current_captions.generator IS 'Name and version of the captioner';

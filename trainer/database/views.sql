@@ -48,12 +48,18 @@ SEMI JOIN filters g
 CREATE TEMP VIEW current_attributes AS
 SELECT a.* FROM attributes a
 JOIN meta g ON g.name = 'llm' AND a.generator = g.value
-JOIN meta k ON k.name = 'llm_prompt_key' AND a.prompt_key = k.value;
+JOIN meta k ON k.name = 'llm_prompt_key' AND a.prompt_key = k.value
+WHERE a.title_key NOT IN (SELECT title_key FROM attributes WHERE generator = 'given')
+UNION ALL
+SELECT * FROM attributes WHERE generator = 'given';
 
 CREATE TEMP VIEW current_captions AS
 SELECT c.* FROM captions c
 JOIN meta g ON g.name = 'captioner' AND c.generator = g.value
-JOIN meta k ON k.name = 'captioner_prompt_key' AND c.prompt_key = k.value;
+JOIN meta k ON k.name = 'captioner_prompt_key' AND c.prompt_key = k.value
+WHERE c.image_key NOT IN (SELECT image_key FROM captions WHERE generator = 'given')
+UNION ALL
+SELECT * FROM captions WHERE generator = 'given';
 
 CREATE TEMP VIEW query_product_corrections AS
 SELECT query_id, query, product_id, title, products.split,

@@ -57,6 +57,7 @@ class RequestRun(Generic[Item, Result]):
 
     def __init__(self, endpoints: Sequence[Endpoint[Item, Result]], policy: RetryPolicy) -> None:
         self._alive, self._policy = list(endpoints), policy
+        self.dropped: set[str] = set()  # names of the servers that were given up
         # Results go from the run's thread to the caller's, None at the end.
         self._results: queue.SimpleQueue[tuple[str, Result | Failure] | None] = queue.SimpleQueue()
         self._in_flight = 0
@@ -214,6 +215,7 @@ class RequestRun(Generic[Item, Result]):
         if len(self._alive) == 1:
             raise fault
         self._alive.remove(endpoint)
+        self.dropped.add(endpoint.name)
         say(f"{endpoint.name} is dropped and its items are asked elsewhere: {fault}")
 
 

@@ -71,6 +71,7 @@ class _ServedModel:
         self._model, self._timeout = model, timeout
         self._policy = policy or RetryPolicy()
         self._windows: dict[str, RequestWindow] = {}
+        self._dropped: set[str] = set()  # servers that an earlier run gave up
         self.name = f"vllm:{model if self._own is not None else self._servers[0].model}"
 
     @cached_property
@@ -122,10 +123,16 @@ class _ServedModel:
     ) -> Iterator[tuple[str, Result | Failure]]:
         endpoints = []
         for server in self._servers:
+            if server.url in self._dropped:
+                continue
             window = self._windows.setdefault(server.url, RequestWindow())
             check = self._own.check if self._own is not None else _no_check
             endpoints.append(Endpoint(server.url, partial(connect, server), window, check))
-        return RequestRun(endpoints, self._policy).run(items)
+        run = RequestRun(endpoints, self._policy)
+        try:
+            yield from run.run(items)
+        finally:
+            self._dropped |= run.dropped
 
 
 class VllmReader(_ServedModel):

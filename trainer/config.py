@@ -49,6 +49,8 @@ class ModelConfig:
     """Dropout in the encoder."""
     pooling: Literal["cls", "mean"] = "cls"
     """What is projected to Q, T, I and M: the [CLS] of the paper, or the mean of all states."""
+    untrained_share: float = 0.0
+    """Share of the untrained checkpoint's cosine in Q.T and Q.M, by a frozen copy; 0 for none."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -63,6 +65,14 @@ class ModelConfig:
             raise UsageError(f"pooling is '{self.pooling}'; give cls or mean.")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}; give a number from 0 to below 1.")
+        if not 0 <= self.untrained_share < 1:
+            raise UsageError(
+                f"untrained_share is {self.untrained_share}; give a number from 0 to below 1."
+            )
+        if self.untrained_share and self.bert is None:
+            raise UsageError(
+                f"untrained_share is {self.untrained_share} without a checkpoint; name one as bert."
+            )
 
 
 @dataclass(frozen=True)
@@ -105,6 +115,15 @@ class FitConfig:
     """AdamW's decay rates."""
     weight_decay: float = 0.05
     """AdamW's decoupled weight decay, on matrices alone."""
+    pull_to_start: float = 0.0
+    """Decoupled decay of a checkpoint's weights towards their start, in units of the rate; for
+    experiments."""
+    word_dropout: float = 0.0
+    """Probability that a word of a query or title is replaced; for experiments."""
+    dropped_words: Literal["unknown", "random"] = "unknown"
+    """What replaces a word: the unknown word, or any of the vocabulary; for experiments."""
+    grouped: bool = False
+    """Batches of stage 3 hold a query's labels together, so that labelled negatives count."""
     warmup_steps: int = 10
     """Steps of linear warm-up; the rest follows a cosine to 0."""
     max_grad_norm: float = 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,8 @@ class BatchPlan:
     seed: int
     rank: int = 0
     processes: int = 1
+    groups: Integers | None = field(default=None, compare=False)
+    """(rows,) the query of each row; a query's rows then stand together in an epoch's order."""
 
     @property
     def batches_an_epoch(self) -> int:
@@ -54,12 +56,19 @@ class BatchPlan:
         """Yield (batch number, places of this process's rows) from batch number `first` on."""
         start, within = divmod(first, self.batches_an_epoch)
         for epoch in range(start, self.epochs):
-            shuffled = np.random.default_rng((self.seed, epoch)).permutation(self.rows)
+            shuffled = self._shuffled(np.random.default_rng((self.seed, epoch)))
             parts = np.array_split(shuffled, self.batches_an_epoch)
             for number in range(within, self.batches_an_epoch):
                 mine = np.array_split(parts[number], self.processes)[self.rank]
                 yield epoch * self.batches_an_epoch + number, mine
             within = 0
+
+    def _shuffled(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        shuffled = rng.permutation(self.rows)
+        if self.groups is None:
+            return shuffled
+        distinct, group = np.unique(self.groups[shuffled], return_inverse=True)
+        return shuffled[np.argsort(rng.permutation(len(distinct))[group], kind="stable")]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from trainer.config import ModelConfig
 from trainer.model.encoder import Memory, ModalEncoder, load_bert, load_tokenizer
+from trainer.model.untrained_copy import UntrainedCopy, load_untrained_copy
 from trainer.model.vision import NAMED, ImageTransform, SmallTower, VisionTower, build_tower
 
 if TYPE_CHECKING:
@@ -55,8 +56,10 @@ class QueryLife(nn.Module):
         bert: BertModel,
         tower: VisionTower,
         tokenizer: PreTrainedTokenizerBase | None,
+        untrained: UntrainedCopy | None = None,
     ) -> None:
         super().__init__()
+        self.untrained = untrained
         self.config = config
         self.tokenizer = tokenizer
         self.vision = tower
@@ -79,7 +82,8 @@ class QueryLife(nn.Module):
 
         Raises UserError for a BERT or vision tower that cannot be read whole.
         """
-        model = cls(config, load_bert(config), build_tower(config), load_tokenizer(config))
+        tower, copy = build_tower(config), load_untrained_copy(config)
+        model = cls(config, load_bert(config), tower, load_tokenizer(config), copy)
         if isinstance(model.vision, SmallTower):
             model._start_as_words(model.vision.terms)
         return model
@@ -122,6 +126,12 @@ class QueryLife(nn.Module):
         return torch.exp(math.log(COLDEST) + share * math.log(HOTTEST / COLDEST))
 
     @property
+    def width(self) -> int:
+        """The width of Q, T, I and M."""
+        copy = 0 if self.untrained is None else self.untrained.width
+        return self.config.embed_dim + copy
+
+    @property
     def image_transform(self) -> ImageTransform:
         """Picture -> (3, S, S), picklable; with a seed it augments, equally for equal seeds."""
         return self.vision.transform
@@ -151,7 +161,8 @@ class QueryLife(nn.Module):
     def encode_queries(self, ids: Tensor, mask: Tensor, begun: Tensor | None = None) -> TextOutput:
         """Return Q of token ids (B, L) under mask (B, L)."""
         states = self.encoder.text(ids, mask, begun)
-        return TextOutput(self._embed(self.text_projection, states, mask), states, mask)
+        embedding = self._embed(self.text_projection, states, mask)
+        return TextOutput(self._with_copy(embedding, ids, mask), states, mask)
 
     def encode_titles(self, ids: Tensor, mask: Tensor, begun: Tensor | None = None) -> TextOutput:
         """Return T of token ids (B, L) under mask (B, L): the same weights as a query's."""
@@ -164,14 +175,18 @@ class QueryLife(nn.Module):
         if self.image_cls is not None:
             patches = torch.cat([self.image_cls.expand(len(patches), -1, -1), patches], dim=1)
         states = self.encoder.image(patches)
-        return ImageOutput(self._embed(self.image_projection, states, None), states)
+        embedding = self._embed(self.image_projection, states, None)
+        if self.untrained is not None:
+            embedding = self.untrained.without(embedding)
+        return ImageOutput(embedding, states)
 
     def fuse(
         self, ids: Tensor, mask: Tensor, image_states: Tensor, begun: Tensor | None = None
     ) -> FusedOutput:
         """Return M: a title (B, L) that reads its picture's states (B, P, H) in every layer."""
         states = self.encoder.fused(ids, mask, Memory(image_states), begun)
-        return FusedOutput(self._embed(self.fused_projection, states, mask), states, mask)
+        embedding = self._embed(self.fused_projection, states, mask)
+        return FusedOutput(self._with_copy(embedding, ids, mask), states, mask)
 
     def match_fused(self, fused: FusedOutput) -> Tensor:
         """Return ITM's logits (B, 2), 1 = match, of what `fuse` gave."""
@@ -207,6 +222,11 @@ class QueryLife(nn.Module):
         with _without_autocast(states):
             pooled = self._pool(_widened(states), mask)
             return functional.normalize(projection(pooled), dim=-1)
+
+    def _with_copy(self, embedding: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        if self.untrained is None:
+            return embedding
+        return self.untrained.beside(embedding, ids, mask)
 
     def _pool(self, states: Tensor, mask: Tensor | None) -> Tensor:
         if self.config.pooling == "cls":
@@ -247,6 +267,9 @@ def parameter_counts(model: QueryLife) -> dict[str, int]:
     tower = _size(model.vision)
     total = _size(model)
     frozen = tower if model.vision.frozen else 0
+    if model.untrained is not None:
+        counts["untrained copy, frozen"] = _size(model.untrained)
+        frozen += _size(model.untrained)
     counts["projections and heads"] = total - tower - sum(counts.values())
     counts["vision tower, frozen" if frozen else "vision tower, trained"] = tower
     counts["trained"] = total - frozen

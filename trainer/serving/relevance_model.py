@@ -1,7 +1,8 @@
 """Query-LIFE as a model folder of its own, and its queries' and products' vectors and scores.
 
-The folder has config.json, model.safetensors, the tokenizer's files and, under `vision/`, the
-weights of a frozen vision tower; neither a hub nor a database is read again.
+The folder has config.json, model.safetensors, the tokenizer's files and, under `vision/` and
+`untrained/`, the weights of a frozen vision tower and of the untrained copy, where the model has
+them; neither a hub nor a database is read again.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ from genfilt.common.photos import open_photo
 from trainer.config import ModelConfig
 from trainer.model.encoder import load_bert
 from trainer.model.query_life import QueryLife
+from trainer.model.untrained_copy import load_untrained_copy
 from trainer.model.vision import FrozenTower, build_tower
 from trainer.training import checkpoint
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerBase
+    from transformers import BertConfig, BertModel, PreTrainedModel, PreTrainedTokenizerBase
 
-MODEL_TYPE, FORMAT, VISION = "query_life", 1, "vision"
+MODEL_TYPE, FORMAT, VISION, UNTRAINED = "query_life", 1, "vision", "untrained"
 BATCH = 64
 Item = TypeVar("Item")
 Picture: TypeAlias = "str | Path | Image | None"
@@ -78,7 +80,9 @@ class RelevanceModel:
         """
         path = Path(folder)
         config, bert = _read_config(path)
-        model = QueryLife(config, _fresh_bert(bert), build_tower(config), _tokenizer(path, bert))
+        copy = load_untrained_copy(replace(config, bert=str(path / UNTRAINED)))
+        tower, tokenizer = build_tower(config), _tokenizer(path, bert)
+        model = QueryLife(config, _fresh_bert(bert), tower, tokenizer, copy)
         checkpoint.load_weights(model, path)
         return cls(model, device, bert)
 
@@ -102,6 +106,8 @@ class RelevanceModel:
             model.tokenizer.save_pretrained(path)
             if isinstance(model.vision, FrozenTower):
                 _save_tower(model.vision, path / VISION)
+            if model.untrained is not None:
+                _save_checkpoint(model.untrained.bert, path / UNTRAINED)
             with replaced(path / checkpoint.WEIGHTS, "--to") as part:
                 save_file(checkpoint.stored(model), part, {"format": "pt"})
                 follow_umask(part)
@@ -115,7 +121,7 @@ class RelevanceModel:
     @property
     def width(self) -> int:
         """D, the width of the vectors."""
-        return self.model.config.embed_dim
+        return self.model.width
 
     @torch.inference_mode()
     def encode_query(self, queries: Sequence[str], batch_size: int = BATCH) -> Vectors:
@@ -270,13 +276,17 @@ def _tokenizer(folder: Path, bert: BertConfig) -> PreTrainedTokenizerBase:
 
 
 def _save_tower(tower: FrozenTower, folder: Path) -> None:
-    tower.model.save_pretrained(folder)
-    for file in folder.glob("*.safetensors"):
-        follow_umask(file)
+    _save_checkpoint(tower.model, folder)
     transform = tower.transform
     shape = {"height": transform.size, "width": transform.size}
     values = {"size": shape, "image_mean": transform.mean, "image_std": transform.std}
     (folder / "preprocessor_config.json").write_text(json.dumps(values, indent=1), "utf-8")
+
+
+def _save_checkpoint(model: PreTrainedModel, folder: Path) -> None:
+    model.save_pretrained(folder)
+    for file in folder.glob("*.safetensors"):
+        follow_umask(file)
 
 
 def _parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -111,12 +111,12 @@ def load_weights(model: QueryLife, folder: Path) -> None:
 
 
 def stored(model: QueryLife) -> dict[str, Tensor]:
-    """Return what a checkpoint holds of a model: all but a frozen tower."""
-    frozen = "vision." if model.vision.frozen else None
+    """Return what a checkpoint holds of a model: all but a frozen tower and the untrained copy."""
+    frozen = ("untrained.", "vision.") if model.vision.frozen else ("untrained.",)
     return {
         name: value.contiguous()
         for name, value in model.state_dict().items()
-        if frozen is None or not name.startswith(frozen)
+        if not name.startswith(frozen)
     }
 
 

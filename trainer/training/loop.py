@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +16,14 @@ from genfilt.common.console import track
 from genfilt.common.errors import UserError
 from trainer.batches.inputs import inputs_of
 from trainer.batches.reader import Batch, BatchPlan, loader
+from trainer.batches.word_dropout import drop_words
 from trainer.config import FitConfig
 from trainer.distributed import processes, total
 from trainer.model.query_life import QueryLife
 from trainer.training import checkpoint
 from trainer.training.batch_source import batch_reader
 from trainer.training.objective import ON_FUSED_EMBEDDING, Objective, parts_of
-from trainer.training.optim import build_optimizer, schedule, set_rate
+from trainer.training.optim import PullToStart, build_optimizer, schedule, set_rate
 from trainer.training.run_log import LossLog, Progress, report_skipped
 from trainer.training.stage_data import StageData
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 Losses = dict[str, float]
+LABEL_STAGE = 3
 
 
 class TrainingLoop:
@@ -39,10 +42,13 @@ class TrainingLoop:
         self.config, self.data, self.accelerator = config, data, accelerator
         self.model = QueryLife.build(config.model).to(accelerator.device)
         self.optimizer = build_optimizer(self.model, config)
+        strength = config.pull_to_start
+        self.pull = PullToStart(self.model, strength) if strength else None
         self.progress = Progress()
         rank, count = processes()
+        groups = data.rows.query if config.grouped and config.stage == LABEL_STAGE else None
         self.plan = BatchPlan(
-            len(data.rows), config.batch_size, config.epochs, config.seed, rank, count
+            len(data.rows), config.batch_size, config.epochs, config.seed, rank, count, groups
         )
 
     @property
@@ -115,7 +121,7 @@ class TrainingLoop:
                 )
             return None
         device = self.accelerator.device
-        inputs = inputs_of(batch, self.data.catalogue, self.model.tokenize, device)
+        inputs = inputs_of(batch, self.data.catalogue, self._tokenizer(batch.number), device)
         torch.manual_seed(mixed_seed(self.config.seed, batch.number, processes()[0]))
         with nullcontext() if update else self.accelerator.no_sync(objective):
             losses, logged = objective(inputs)
@@ -129,15 +135,38 @@ class TrainingLoop:
             self._check_finite({**values, "gradient": norm}, batch, logged["faulty"])
             self.optimizer.step()
             self.optimizer.zero_grad()
+            if self.pull is not None:
+                self.pull(self.config.learning_rate * self._share(batch.number))
         return values
+
+    def _tokenizer(self, batch: int) -> Callable[[list[str]], dict[str, Tensor]]:
+        """Return what turns a batch's texts into tokens, some words replaced where asked for."""
+        config, model = self.config, self.model
+        if not config.word_dropout:
+            return model.tokenize
+        generator = torch.Generator().manual_seed(mixed_seed(config.seed, batch, processes()[0]))
+
+        def tokenize(texts: list[str]) -> dict[str, Tensor]:
+            tokens = model.tokenize(texts)
+            assert model.tokenizer is not None
+            unknown, words = model.tokenizer.unk_token_id, len(model.tokenizer)
+            words = words if config.dropped_words == "random" else 0
+            ids = tokens["input_ids"]
+            replaced = drop_words(ids, config.word_dropout, unknown, words, generator)
+            return tokens | {"input_ids": replaced}
+
+        return tokenize
+
+    def _share(self, batch: int) -> float:
+        """Return the rate of a batch's step as a share of its peak."""
+        steps = -(-self.plan.batches // self.config.accumulation)
+        return schedule(batch // self.config.accumulation, self.config.warmup_steps, steps)
 
     def _update(self, objective: torch.nn.Module, batch: int) -> float:
         """Clip the gradients and set the rates; return the gradients' norm before."""
         config = self.config
         norm = self.accelerator.clip_grad_norm_(objective.parameters(), config.max_grad_norm)
-        steps = -(-self.plan.batches // config.accumulation)
-        share = schedule(batch // config.accumulation, config.warmup_steps, steps)
-        set_rate(self.optimizer, share)
+        set_rate(self.optimizer, self._share(batch))
         return float(norm)
 
     def _check_finite(self, values: Losses, batch: Batch, faulty: Tensor) -> None:

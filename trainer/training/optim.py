@@ -36,6 +36,29 @@ def build_optimizer(model: QueryLife, config: FitConfig) -> torch.optim.AdamW:
     )
 
 
+class PullToStart:
+    """Decoupled decay of a checkpoint's weights towards what they were when it was made.
+
+    Args:
+        model: with the checkpoint's weights, before any training.
+        strength: of the decay, in units of the rate.
+    """
+
+    def __init__(self, model: QueryLife, strength: float) -> None:
+        named = [(name, one) for name, one in model.named_parameters() if one.requires_grad]
+        self.weights: list[torch.Tensor] = [
+            one for name, one in named if name.startswith(PRETRAINED)
+        ]
+        self.start = [one.detach().clone() for one in self.weights]
+        self.strength = strength
+
+    @torch.no_grad()
+    def __call__(self, rate: float) -> None:
+        """Move every weight by rate times strength of its way back."""
+        share = min(1.0, rate * self.strength)
+        torch._foreach_lerp_(self.weights, self.start, share)
+
+
 def schedule(step: int, warmup: int, steps: int) -> float:
     """Return the rate's share of its peak at step 0, 1, ...: a line up, then a cosine to 0.
 

@@ -211,3 +211,18 @@ def test_inputs_hold_texts_in_the_order_of_rows_and_products(tmp_path: Path) -> 
     alone = Rows(np.full(3, -1, np.int32), rows.product, rows.positive)
     batch = BatchReader(alone, catalogue.images, shape, None)[0, np.arange(3)]
     assert inputs_of(batch, catalogue, tokenize, torch.device("cpu")).queries is None
+
+
+def test_grouped_batches_hold_a_querys_rows_together_in_a_new_order_each_epoch() -> None:
+    queries = np.random.default_rng(0).integers(0, 12, 96).astype(np.int32)
+    plan = BatchPlan(96, 16, epochs=2, seed=3, groups=queries)
+    batches = [places for _, places in plan.order()]
+    assert [len(places) for places in batches] == [16] * 12
+    epochs = np.concatenate(batches[:6]), np.concatenate(batches[6:])
+    for order in epochs:
+        assert sorted(order) == list(range(96))
+        assert (np.diff(queries[order]) != 0).sum() == 11  # each query's rows are one run
+    assert list(epochs[0]) != list(epochs[1])
+    assert [n for n, _ in plan.order(first=7)] == list(range(7, 12))
+    for (_, again), before in zip(plan.order(first=7), batches[7:], strict=True):
+        assert list(again) == list(before)

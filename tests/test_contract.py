@@ -256,13 +256,21 @@ def _entries(csr: object) -> tuple[list[int], list[int]]:
     return np.repeat(np.arange(len(starts) - 1), np.diff(starts)).tolist(), values.tolist()
 
 
-def test_trainer_imports_genfilt_common_alone_and_genfilt_nothing_of_trainer() -> None:
+def test_trainer_imports_of_genfilt_common_and_engines_alone_and_genfilt_nothing_of_it() -> None:
     root = Path(__file__).parent.parent
     for package, other in (("genfilt", "trainer"), ("trainer", "genfilt")):
         for path in (root / package).rglob("*.py"):
             for module in _imported(path):
-                shared = package == "trainer" and module.startswith("genfilt.common")
+                known = module.startswith(("genfilt.common", "genfilt.engines"))
+                shared = package == "trainer" and known
                 assert module.split(".")[0] != other or shared, f"{path}: {module}"
+
+
+def test_engines_know_neither_package() -> None:
+    for path in (Path(__file__).parent.parent / "genfilt" / "engines").glob("*.py"):
+        for module in _imported(path):
+            known = module.startswith(("genfilt.common", "genfilt.engines"))
+            assert module.split(".")[0] not in ("genfilt", "trainer") or known, f"{path}: {module}"
 
 
 def _imported(path: Path) -> Iterator[str]:

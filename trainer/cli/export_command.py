@@ -11,10 +11,15 @@ from genfilt.common import command
 from genfilt.common.command import SOME_FAILED
 from genfilt.common.console import say
 from genfilt.common.output import OutputFormat, show_one
-from trainer.cli.options import DEFAULT_DB, DEFAULT_OUT, Db, Form
+from genfilt.engines.choice import EngineChoice, EngineName, open_engine
+from trainer.cli.options import DEFAULT_DB, DEFAULT_OUT, Address, Db, EngineOption, Form, Gpus
 
 SHOWN = 5  # ids named in a remark
-EXAMPLES = ("trainer export", "trainer export --to model --products vectors.parquet")
+EXAMPLES = (
+    "trainer export",
+    "trainer export --to model --products vectors.parquet",
+    "trainer export --to /shared/model --products vectors.parquet --engine ray --gpus-per-worker 1",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -31,20 +36,39 @@ def export(
         Path | None,
         typer.Option(help="Write product_id and vector of the whole catalogue there, as Parquet."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Processes that read pictures, 1 by default; with --engine ray its workers."
+        ),
+    ] = None,
+    engine: EngineOption = EngineName.local,
+    address: Address = None,
+    gpus_per_worker: Gpus = 0.0,
     db: Db = DEFAULT_DB,
     form: Form = OutputFormat.table,
 ) -> None:
-    """Write the model as a folder that needs nothing else; with --products all vectors too."""
-    from trainer.serving.relevance_model import RelevanceModel
-    from trainer.serving.vectors import write_vectors
+    """Write the model as a folder that needs nothing else; with --products all vectors too.
 
+    With --engine ray the workers of a cluster compute the vectors; they read the model from --to.
+    """
+    from trainer.serving.relevance_model import RelevanceModel
+    from trainer.serving.spread_vectors import spread_catalogue
+    from trainer.serving.vectors import encode_catalogue, write_encoded
+
+    spreads = engine is not EngineName.local
+    chosen = EngineChoice(engine, address, workers if spreads else None, gpus_per_worker)
     model = RelevanceModel.from_run(out)
     model.save_pretrained(to)
     answer: dict[str, object] = {"model": str(to), "width": model.width}
     unread: list[str] = []
     if products is not None:
-        unread = write_vectors(model, db, products, workers)
+        with open_engine(chosen) as runner:
+            if runner.spreads:
+                stream = spread_catalogue(runner, to, db)
+            else:
+                stream = encode_catalogue(model, db, 1 if workers is None else workers)
+            unread = write_encoded(stream, model.width, products)
         answer |= {"vectors": str(products), "unreadable pictures": len(unread)}
     show_one(answer, form)
     if unread:

@@ -9,12 +9,26 @@ from typing import Annotated
 import typer
 
 from genfilt.common.output import OutputFormat
+from genfilt.engines.choice import EngineName
 
 DEFAULT_DB, DEFAULT_OUT = Path("artifacts/genfilt.duckdb"), Path("artifacts/run")
 Db = Annotated[
     Path, typer.Option("--db", envvar="GENFILT_DB", help="The database file.", metavar="FILE")
 ]
 Out = Annotated[Path, typer.Option("--out", help="The run's folder; stage n is OUT/stageN.")]
+EngineOption = Annotated[
+    EngineName, typer.Option("--engine", help="Where the work runs: this host, or a Ray cluster.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="The Ray cluster: HOST:PORT, auto for the one that runs here, or local for a new one "
+        "on this host; by default auto where there is one, else local."
+    ),
+]
+Gpus = Annotated[
+    float, typer.Option("--gpus-per-worker", help="GPUs of a Ray worker, or a share of one.")
+]
 Form = Annotated[OutputFormat, typer.Option("--format", help="How the answer is printed.")]
 
 

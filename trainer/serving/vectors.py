@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -73,6 +74,26 @@ def _listings(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, str,
         yield from rows
 
 
+@contextmanager
+def open_catalogue(db: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a database to read its products.
+
+    Raises:
+        UserError: the database cannot be opened, or has no product.
+    """
+    with open_database(db) as connection:
+        connection.execute(f"SET memory_limit = '{SORTING_MEMORY}'")
+        if not count_products(connection):
+            raise UserError(f"{db} has no products; run genfilt ingest --products.")
+        yield connection
+
+
+def count_products(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return how many distinct products there are."""
+    ((total,),) = connection.sql("SELECT count(DISTINCT p) FROM product_no").fetchall()
+    return int(total)
+
+
 def encode_catalogue(
     model: RelevanceModel, db: Path, workers: int = 1
 ) -> Iterator[EncodedProducts]:
@@ -86,18 +107,14 @@ def encode_catalogue(
     Raises:
         UserError: the database cannot be opened, or has no product.
     """
-    with open_database(db) as connection:
-        connection.execute(f"SET memory_limit = '{SORTING_MEMORY}'")
-        ((total,),) = connection.sql("SELECT count(DISTINCT p) FROM product_no").fetchall()
-        if not total:
-            raise UserError(f"{db} has no products; run genfilt ingest --products.")
-        batches: DataLoader[_Pictures] = DataLoader(
-            _PictureReader(model.model.image_transform),
+    with open_catalogue(db) as connection:
+        batches: DataLoader[Pictures] = DataLoader(
+            PictureReader(model.model.image_transform),
             batch_size=None,
             sampler=_Stream(read_products(connection)),
             num_workers=workers,
         )
-        with track("products", total) as advance:
+        with track("products", count_products(connection)) as advance:
             for batch in batches:
                 titles = [product.title for product in batch.products]
                 vectors = model.encode_pixels(titles, batch.pixels)
@@ -106,7 +123,17 @@ def encode_catalogue(
 
 
 def write_vectors(model: RelevanceModel, db: Path, path: Path, workers: int = 1) -> list[str]:
-    """Write product_id and vector (float32, D) of every product as Parquet, whole or not at all.
+    """Write product_id and vector of every product, computed here; see `write_encoded`."""
+    return write_encoded(encode_catalogue(model, db, workers), model.width, path)
+
+
+def write_encoded(stream: Iterator[EncodedProducts], width: int, path: Path) -> list[str]:
+    """Write product_id and vector (float32, D) of products as Parquet, whole or not at all.
+
+    Args:
+        stream: the products and their vectors.
+        width: D.
+        path: the file.
 
     Returns:
         The ids whose pictures could not be read: their vectors are those of a white picture.
@@ -117,11 +144,11 @@ def write_vectors(model: RelevanceModel, db: Path, path: Path, workers: int = 1)
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema({"product_id": pa.string(), "vector": pa.list_(pa.float32(), model.width)})
+    schema = pa.schema({"product_id": pa.string(), "vector": pa.list_(pa.float32(), width)})
     unread: list[str] = []
     with replaced(path, "--products") as part, pq.ParquetWriter(part, schema) as writer:
         waiting: list[pa.RecordBatch] = []
-        for encoded in encode_catalogue(model, db, workers):
+        for encoded in stream:
             waiting.append(_rows(encoded, schema))
             unread += encoded.unread
             if sum(map(len, waiting)) >= ROWS:
@@ -144,19 +171,21 @@ def _rows(encoded: EncodedProducts, schema: pa.Schema) -> pa.RecordBatch:
 
 
 @dataclass(frozen=True)
-class _Pictures:
+class Pictures:
+    """Some products' pictures, and the ids of those that could not be read: white ones."""
+
     products: list[Product]
     pixels: Tensor  # (N, 3, S, S)
     unread: list[str]
 
 
-class _PictureReader(Dataset[_Pictures]):
+class PictureReader(Dataset[Pictures]):
     """Reads the pictures of some products; runs in worker processes."""
 
     def __init__(self, transform: Callable[..., Tensor]) -> None:
         self.transform = transform
 
-    def __getitem__(self, products: list[Product]) -> _Pictures:
+    def __getitem__(self, products: list[Product]) -> Pictures:
         read = picture_reader(self.transform)
         pixels: list[Tensor] = []
         unread: list[str] = []
@@ -166,7 +195,7 @@ class _PictureReader(Dataset[_Pictures]):
             except UserError:
                 pixels.append(read(None))
                 unread += product.product_ids
-        return _Pictures(products, torch.stack(pixels), unread)
+        return Pictures(products, torch.stack(pixels), unread)
 
 
 class _Stream(Sampler[list[Product]]):

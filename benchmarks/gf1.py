@@ -65,6 +65,19 @@ def make_shop(folder: Path, products: int, seed: int) -> Path:
     return shop
 
 
+def make_catalogue(shop: Path) -> Path:
+    """Return the database of a shop's products and queries, read by the generators."""
+    db = shop / "catalogue.duckdb"
+    if not db.exists():
+        part = shop / "part.duckdb"
+        part.unlink(missing_ok=True)
+        words = ["--products", shop / "products.csv", "--queries", shop / "queries.csv"]
+        run("genfilt", "ingest", *words, "--images", shop, "--db", part)
+        run("genfilt", "extract", "--db", part)
+        part.replace(db)
+    return db
+
+
 def make_database(shop: Path, log: str, seed: int, given: argparse.Namespace) -> Path:
     """Return the database of a shop with a share of its log, and beside it the paper's rule's."""
     db = shop.parent / f"{log}-{seed}.duckdb"
@@ -72,17 +85,15 @@ def make_database(shop: Path, log: str, seed: int, given: argparse.Namespace) ->
     if db.exists() and paper.exists():
         return db
     part = shop.parent / f"part-{log}-{seed}.duckdb"
-    part.unlink(missing_ok=True)
+    shutil.copy(make_catalogue(shop), part)
     clicks, labels = read(shop / "clicks.csv"), read(shop / "labels.csv")
     if log == "one-click":
         clicks = thinned(clicks, seed)
     if log != "all-verdicts":
         labels = held_out(labels)
-    words = ["--products", shop / "products.csv", "--queries", shop / "queries.csv"]
-    words += ["--clicks", write(shop / f"{log}-clicks.csv", clicks)]
-    words += ["--labels", write(shop / f"{log}-labels.csv", labels), "--images", shop]
+    words = ["--clicks", write(shop / f"{log}-clicks.csv", clicks)]
+    words += ["--labels", write(shop / f"{log}-labels.csv", labels)]
     run("genfilt", "ingest", *words, "--db", part)
-    run("genfilt", "extract", "--db", part)
     run("genfilt", "filter", "--rule", "calibrated", "--sigma", given.sigma, "--db", part)
     shutil.copy(part, paper)
     run("genfilt", "filter", "--rule", "paper", "--sigma", given.paper_sigma, "--db", paper)

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 RULES = "tagger 1"  # changes with the rules of this folder, so that titles are read anew
 WEIGHTS = "tagger.safetensors"
 MAX_FIT_TITLES = 50_000  # that brands are learnt from: a minute on two cores
-TITLES_TOGETHER = 2048  # that are sorted by length before they are cut into batches
-BATCH = 64  # titles of like length in one pass of the network
+TITLES_TOGETHER = 8192  # that are sorted by length before they are cut into batches
+PIECES_PER_BATCH = 4096  # of titles of one length, which need no padding
 BRAND = begin_label("brand")
 
 
@@ -119,11 +119,15 @@ def _scored(
     from genfilt.generators.tagger.token_model import score
 
     inputs = title_words(titles)
-    order = sorted(range(len(inputs)), key=lambda row: len(inputs[row].pieces))
-    for start in range(0, len(order), BATCH):
-        rows = order[start : start + BATCH]
-        near = [inputs[row] for row in rows]
-        yield rows, near, score(_model(), near)
+    by_length: dict[int, list[int]] = {}
+    for row, each in enumerate(inputs):
+        by_length.setdefault(len(each.pieces), []).append(row)
+    for length, rows in sorted(by_length.items()):
+        size = max(1, PIECES_PER_BATCH // length)
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            near = [inputs[row] for row in part]
+            yield part, near, score(_model(), near)
 
 
 def _given_brand(scores: Scores, brand: tuple[int, int] | None) -> Scores:

@@ -1,5 +1,8 @@
 """The tagger's network: MiniLM with merged low-rank updates, and a linear head over words.
 
+The encoder computes in bfloat16 where the processor multiplies such matrices itself (Intel's AMX),
+in float32 elsewhere; the head is in float32 everywhere.
+
 LoRA (Hu et al. 2021, eq. 3): a weight W (out, in) becomes W + B A with B (out, r) and A (r, in).
 """
 
@@ -35,18 +38,21 @@ class TokenModel(nn.Module):
         nn.init.zeros_(self.case_input.weight)
         nn.init.normal_(self.case_head.weight, std=0.02)
 
-    def forward(self, pieces: Tensor, mask: Tensor, word_of: Tensor, cases: Tensor) -> Tensor:
+    def forward(
+        self, pieces: Tensor, mask: Tensor | None, word_of: Tensor, cases: Tensor
+    ) -> Tensor:
         """Return label scores (N, W, L).
 
         Args:
             pieces: (N, T) numbers of wordpieces.
-            mask: (N, T) 1 for a piece, 0 for padding.
+            mask: (N, T) 1 for a piece, 0 for padding; None without padding.
             word_of: (N, T) the word that each piece belongs to, W for none.
             cases: (N, W + 1) number of each word's case, NO_CASE for none.
         """
         inputs = self.encoder.embeddings.word_embeddings(pieces)
-        inputs = inputs + self.case_input(cases.gather(1, word_of))
-        hidden = self.encoder(inputs_embeds=inputs, attention_mask=mask).last_hidden_state
+        inputs = (inputs + self.case_input(cases.gather(1, word_of))).to(self.encoder.dtype)
+        encoded = self.encoder(inputs_embeds=inputs, attention_mask=mask)
+        hidden = encoded.last_hidden_state.float()
         member = nn.functional.one_hot(word_of, cases.shape[1]).to(hidden.dtype)  # (N, T, W + 1)
         share = member / member.sum(dim=1, keepdim=True).clamp(min=1)
         means = torch.einsum("ntw,ntd->nwd", share, hidden)
@@ -83,7 +89,15 @@ def load_model(path: Path | None = None) -> TokenModel:
     """Return the trained model, by default with the weights of this package."""
     model = TokenModel(minilm())
     merge(model, load_file(path or Path(str(files(__package__) / WEIGHTS))))
+    if multiplies_bfloat16():
+        model.encoder.bfloat16()
     return model.eval().requires_grad_(False)
+
+
+def multiplies_bfloat16() -> bool:
+    """Tell whether the processor multiplies matrices of bfloat16, which is 3 times as fast."""
+    known = getattr(torch.cpu, "get_capabilities", None)  # torch 2.9 has none
+    return known is not None and bool(known().get("amx_bf16"))
 
 
 def batch(titles: Sequence[TitleWords]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -104,6 +118,9 @@ def batch(titles: Sequence[TitleWords]) -> tuple[Tensor, Tensor, Tensor, Tensor]
 
 def score(model: TokenModel, titles: Sequence[TitleWords]) -> list[Scores]:
     """Return log probabilities (W, L) of the labels of each title's words."""
+    pieces, mask, word_of, cases = batch(titles)
+    padded = bool((mask == 0).any())
     with torch.inference_mode():
-        found = torch.log_softmax(model(*batch(titles)), dim=-1).numpy()
+        scores = model(pieces, mask if padded else None, word_of, cases)
+        found = torch.log_softmax(scores, dim=-1).numpy()
     return [row[: len(title.words)] for row, title in zip(found, titles, strict=True)]

@@ -1,13 +1,17 @@
 # make demo: set up and run the main job.   make test: set up and check everything.
+# make demo-ray: one shop on this host and on a Ray cluster of two workers here, with equal tables.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types unit clean
+.PHONY: demo demo-ray test lint types unit clean
 
 demo: $(STAMP)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+demo-ray: $(STAMP)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo_ray.sh
 
 test: lint types unit
 

@@ -1,5 +1,6 @@
 """Fine-tune a language model to read titles: LoRA on examples of question and reply.
 
+    pip install 'genfilt[tuning]'
     python examples/smollm2.py --out artifacts/smollm2
     python examples/extractor_examples.py --count 120000 --out artifacts/examples.jsonl.gz
     python examples/train_extractor.py train --model artifacts/smollm2 \\
@@ -11,7 +12,7 @@
 The prompt is the one that genfilt asks with, and the loss is that of the reply alone. All requests
 share the prompt's first part, so one row of a batch holds it once with many questions and replies
 behind it, each of which sees it and itself alone. An interrupted run goes on from its last
-checkpoint when it is started again. Needs torch, transformers and peft, and nothing of genfilt.
+checkpoint when it is started again. Training needs torch, transformers and peft alone.
 """
 
 from __future__ import annotations

@@ -137,6 +137,8 @@ class FitConfig:
     projections are in float32, and other CPUs compute in float32 throughout."""
     workers: int = 1
     """Processes that read pictures, for each training process."""
+    keep: Literal["last", "best"] = "last"
+    """Which epoch's weights a stage ends with: the last, or the best by Q->M's AUC on val."""
     save_steps: int = 200
     """Steps between checkpoints."""
 
@@ -154,6 +156,11 @@ class FitConfig:
             raise UsageError(f"--micro-batch is {self.micro_batch}; give 1 or more.")
         if self.batch_size < 2:
             raise UsageError(f"--batch-size is {self.batch_size}; a contrast needs 2 or more.")
+        for name in ("learning_rate", "fresh_learning_rate"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; give 0 or more.")
+        if self.keep == "best" and self.stage == 1:
+            raise UsageError("--keep best chooses by scores of queries; stage 1 trains none.")
         if self.seed < 0:
             raise UsageError(f"--seed is {self.seed}; give 0 or more.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypedDict, cast
 
@@ -23,6 +24,27 @@ EXAMPLES = (
 )
 
 
+class Kept(StrEnum):
+    """Epoch whose weights a stage ends with."""
+
+    last = "last"
+    best = "best"
+
+
+class Device(StrEnum):
+    """What computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Tracker(StrEnum):
+    """Viewer of losses."""
+
+    tensorboard = "tensorboard"
+
+
 class FitOptions(TypedDict, total=False):
     """Options of fit that override the preset, by their names in the configuration."""
 
@@ -36,6 +58,8 @@ class FitOptions(TypedDict, total=False):
     seed: int
     cache_vision: bool
     mixed_precision: str
+    keep: str
+    lr: float
 
 
 MODEL_OPTIONS = ("vision", "bert")
@@ -87,12 +111,30 @@ def fit(
         Precision | None,
         typer.Option(help="bf16: faster on a GPU, or a CPU with AMX or AVX512-BF16; else ignored."),
     ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--lr", help="Peak rate of a checkpoint's weights; that of fresh ones changes alike."
+        ),
+    ] = None,
+    keep: Annotated[
+        Kept | None,
+        typer.Option(
+            help="best: the epoch with the best AUC on val, which then measures nothing; the last "
+            "else."
+        ),
+    ] = None,
+    device: Annotated[Device, typer.Option(help="auto: a GPU where there is one.")] = Device.auto,
+    log_with: Annotated[
+        Tracker | None, typer.Option(help="Also write every batch's losses for a viewer, in OUT.")
+    ] = None,
     db: Db = DEFAULT_DB,
     out: Out = DEFAULT_OUT,
     form: Form = OutputFormat.table,
 ) -> None:
     """Train one stage; stage n starts from stage n - 1's weights where OUT holds them."""
     from trainer.evaluation.legend import legend
+    from trainer.training.fit import RunOptions
     from trainer.training.fit import fit as run
 
     given = {
@@ -106,10 +148,13 @@ def fit(
         "seed": seed,
         "cache_vision": cache_vision or None,
         "mixed_precision": mixed_precision.value if mixed_precision else None,
+        "lr": learning_rate,
+        "keep": keep.value if keep else None,
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     config = choose(stage, out, preset_name, cast(FitOptions, chosen), resume=resume)
-    summary = run(config, db, out, resume=resume)
+    options = RunOptions(device.value, log_with.value if log_with else None)
+    summary = run(config, db, out, resume=resume, options=options)
     say(f"Stage {stage}: {summary.comparison}.")
     for line in legend(summary.losses):
         say(line)
@@ -158,4 +203,9 @@ def _override(config: FitConfig, chosen: FitOptions) -> FitConfig:
     values = cast(Mapping[str, object], chosen)
     model = {name: value for name, value in values.items() if name in MODEL_OPTIONS}
     rest = {name: value for name, value in values.items() if name not in MODEL_OPTIONS}
+    rate = rest.pop("lr", None)
+    if isinstance(rate, float):
+        base = preset(config.preset, config.stage)
+        fresh = rate * (base.fresh_learning_rate / base.learning_rate)
+        rest |= {"learning_rate": rate, "fresh_learning_rate": fresh}
     return config.replaced(rest, model)

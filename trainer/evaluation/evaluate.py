@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from genfilt.common.atomic import write_text
+from genfilt.common.errors import UsageError
 from trainer.config import MINILM
 from trainer.database.catalogue import Catalogue, load_catalogue
 from trainer.database.reading import open_database
@@ -25,7 +26,14 @@ from trainer.evaluation.report import markdown
 from trainer.evaluation.results import Metrics, WordGroup
 from trainer.evaluation.scorers import Scorer
 from trainer.evaluation.untrained import bm25, sentence_embeddings
-from trainer.training.checkpoint import latest_stage, load_config, load_model
+from trainer.training.checkpoint import (
+    is_configured,
+    latest_stage,
+    load_config,
+    load_model,
+    stage_folder,
+)
+from trainer.training.selection import SELECTION_SPLIT
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,7 @@ def evaluate(run: Path, db: Path, split: str = "val") -> Metrics:
     """
     stage = latest_stage(run)
     config = load_config(stage)
+    refuse_chosen_split(run, split)
     measured = Measured.read(db, split)
     model = load_model(stage).to("cuda" if torch.cuda.is_available() else "cpu")
     encoded = encode(model, measured.catalogue, measured.benchmark)
@@ -92,6 +101,23 @@ def evaluate(run: Path, db: Path, split: str = "val") -> Metrics:
     )
     _write(run, metrics, trained | untrained, measured.benchmark)
     return metrics
+
+
+def refuse_chosen_split(run: Path, split: str) -> None:
+    """Refuse to measure a run on the split by which one of its stages chose its weights.
+
+    Raises:
+        UsageError: split is val, and a stage kept the weights that were best there.
+    """
+    if split != SELECTION_SPLIT:
+        return
+    for stage in (2, 3):
+        folder = stage_folder(run, stage)
+        if is_configured(folder) and load_config(folder).keep == "best":
+            raise UsageError(
+                f"Stage {stage} of {run} kept the weights that were best on {split}, so figures "
+                f"on --split {split} would flatter it; give --split test."
+            )
 
 
 def _measured(scorers: Mapping[str, Scorer], benchmark: Benchmark) -> dict[str, ScoreMetrics]:

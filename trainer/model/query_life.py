@@ -271,7 +271,7 @@ def parameter_counts(model: QueryLife) -> dict[str, int]:
         counts["untrained copy, frozen"] = _size(model.untrained)
         frozen += _size(model.untrained)
     counts["projections and heads"] = total - tower - sum(counts.values())
-    counts["vision tower, frozen" if frozen else "vision tower, trained"] = tower
+    counts[f"vision tower, {'frozen' if model.vision.frozen else 'trained'}"] = tower
     counts["trained"] = total - frozen
     return counts
 

@@ -49,6 +49,11 @@ def is_done(folder: Path) -> bool:
     return (run / WEIGHTS).is_file() and (run / CONFIG).is_file()
 
 
+def is_configured(folder: Path) -> bool:
+    """Tell whether a stage's folder has a finished run, whose weights may be dropped."""
+    return (current(folder) / CONFIG).is_file()
+
+
 def latest_stage(out: Path) -> Path:
     """Return the folder of the highest stage that is done.
 
@@ -93,7 +98,15 @@ def load_weights(model: QueryLife, folder: Path) -> None:
     Raises:
         UserError: there are none, or they are of another shape than the model.
     """
-    path = current(folder) / WEIGHTS
+    load_weights_of(model, current(folder) / WEIGHTS)
+
+
+def load_weights_of(model: QueryLife, path: Path) -> None:
+    """Fill a model with the weights of a file.
+
+    Raises:
+        UserError: there is none, or its weights are of another shape than the model.
+    """
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -103,7 +116,7 @@ def load_weights(model: QueryLife, folder: Path) -> None:
     if want != have:
         name = sorted(set(want.items()) ^ set(have.items()))[0][0]
         raise UserError(
-            f"The checkpoint {folder} has another shape than the model ({name} is "
+            f"The checkpoint {path.parent} has another shape than the model ({name} is "
             f"{have.get(name, 'absent')}, the model's {want.get(name, 'absent')}); "
             "give the options it was trained with, or another --out."
         )

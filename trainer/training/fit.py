@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import resource
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch
 
 from genfilt.common.console import say
-from genfilt.common.errors import UsageError
+from genfilt.common.errors import UsageError, UserError
 from trainer.config import FitConfig
 from trainer.distributed import processes
 from trainer.model.query_life import QueryLife, parameter_report
@@ -18,6 +19,7 @@ from trainer.training import checkpoint
 from trainer.training.loop import Losses, TrainingLoop
 from trainer.training.precision import precision
 from trainer.training.run_log import Progress, Summary, write_skipped
+from trainer.training.selection import BestEpoch
 from trainer.training.stage_data import StageData
 
 if TYPE_CHECKING:
@@ -35,7 +37,37 @@ class StartingPoint:
     finished: bool = False
 
 
-def fit(config: FitConfig, db: Path, out: Path, *, resume: bool = False) -> Summary:
+@dataclass(frozen=True)
+class RunOptions:
+    """Where a stage is computed and followed, which decides nothing of what it learns.
+
+    Raises:
+        UsageError: there is no such device.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: a GPU where there is one."""
+    log_with: str | None = None
+    """A tracker of accelerate, such as tensorboard, that gets every batch's losses."""
+
+    def __post_init__(self) -> None:
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("--device is cuda, and torch finds none here; give cpu or auto.")
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the CPU computes."""
+        return self.device == "cpu" or not torch.cuda.is_available()
+
+
+def fit(
+    config: FitConfig,
+    db: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    options: RunOptions | None = None,
+) -> Summary:
     """Train a stage and write it to out/stageN.
 
     Args:
@@ -43,13 +75,14 @@ def fit(config: FitConfig, db: Path, out: Path, *, resume: bool = False) -> Summ
         db: a genfilt database.
         out: the run's folder, in which stage n looks for stage n - 1.
         resume: go on from the stage's last checkpoint, as if it had never been interrupted.
+        options: of the run; a GPU where there is one by default.
 
     Raises:
         UsageError: with `resume`, the stage was trained with another configuration.
         UserError: the database or a checkpoint does not fit, a file cannot be written, or
             training diverged.
     """
-    accelerator = make_accelerator(config)
+    accelerator = make_accelerator(config, options, out)
     main = bool(accelerator.is_main_process)
     folder = checkpoint.stage_folder(out, config.stage)
     start = from_main(starting_point(folder, config) if resume and main else StartingPoint())
@@ -67,7 +100,9 @@ def fit(config: FitConfig, db: Path, out: Path, *, resume: bool = False) -> Summ
         _load_stage_before(loop.model, out, config.stage, main)
     run = start.run or from_main(checkpoint.new_run(folder, config) if main else folder)
     _say(parameter_report(loop.model), main)
-    losses = loop.train(run)
+    best = BestEpoch(db, data.catalogue, run) if config.keep == "best" else None
+    losses = loop.train(run, best)
+    accelerator.end_training()
     gather_skipped(loop.progress)
     skipped = dict(data.without_picture) | loop.progress.skipped
     summary = _summary(loop, losses, folder, len(skipped))
@@ -122,8 +157,14 @@ def _load_stage_before(model: QueryLife, out: Path, stage: int, main: bool) -> N
         _say(f"Stage {stage} starts from scratch: {out} holds no finished stage {stage - 1}.", main)
 
 
-def make_accelerator(config: FitConfig) -> Accelerator:
-    """Return accelerate's view of devices and processes for a configuration."""
+def make_accelerator(
+    config: FitConfig, options: RunOptions | None = None, out: Path | None = None
+) -> Accelerator:
+    """Return accelerate's view of devices and processes for a configuration.
+
+    Raises:
+        UserError: the tracker that options name is not installed.
+    """
     from accelerate import Accelerator, DistributedDataParallelKwargs
     from accelerate.state import AcceleratorState
 
@@ -132,13 +173,22 @@ def make_accelerator(config: FitConfig) -> Accelerator:
     # Where a part of the model is left out, gradients of its weights never come.
     partly = config.stage == 1 or bool(config.without)
     several = DistributedDataParallelKwargs(find_unused_parameters=partly)
-    cpu = not torch.cuda.is_available()
-    return Accelerator(
-        cpu=cpu,  # without it accelerate wraps no module for processes that share a CPU
-        mixed_precision=precision(config),
+    options = options or RunOptions()
+    tracker = options.log_with
+    if tracker is not None and find_spec(tracker) is None:
+        raise UserError(
+            f"--log-with {tracker} needs a package that is not installed; pip install {tracker}"
+        )
+    accelerator = Accelerator(
+        cpu=options.on_cpu,  # else accelerate wraps no module for processes that share a CPU
+        mixed_precision=precision(config, cpu=options.on_cpu),
         gradient_accumulation_steps=config.accumulation,
         kwargs_handlers=[several],
+        log_with=tracker,
+        project_dir=out,
     )
+    accelerator.init_trackers(f"stage{config.stage}")
+    return accelerator
 
 
 def from_main(value: Value) -> Value:
@@ -174,6 +224,7 @@ def _summary(loop: TrainingLoop, losses: Losses, folder: Path, skipped: int) -> 
         peak_memory_gib=round(peak_gib(), 2),
         skipped=skipped,
         without=loop.config.without,
+        best_epoch=progress.best_epoch if loop.config.keep == "best" else None,
     )
 
 

@@ -25,6 +25,7 @@ from trainer.training.batch_source import batch_reader
 from trainer.training.objective import ON_FUSED_EMBEDDING, Objective, parts_of
 from trainer.training.optim import PullToStart, build_optimizer, schedule, set_rate
 from trainer.training.run_log import LossLog, Progress, report_skipped
+from trainer.training.selection import BestEpoch
 from trainer.training.stage_data import StageData
 
 if TYPE_CHECKING:
@@ -72,8 +73,12 @@ class TrainingLoop:
         config = self.config
         return Objective(self.model, self.data.masks, self.parts, config.seed, config.micro_batch)
 
-    def train(self, run: Path) -> Losses:
+    def train(self, run: Path, best: BestEpoch | None = None) -> Losses:
         """Train to the end of the plan, with checkpoints and a log in the run's folder.
+
+        Args:
+            run: the run's folder.
+            best: looks at every epoch, and gives the model the best one's weights in the end.
 
         Returns:
             The last batch's losses.
@@ -99,12 +104,24 @@ class TrainingLoop:
                 progress.step = batch.number + 1
                 progress.seconds = time.monotonic() - began
                 log(batch.number, losses)
+                self.accelerator.log(losses, step=batch.number)
                 advance(1, losses)
+                self._look(best)
                 if full and (batch.number + 1) // config.accumulation % config.save_steps == 0:
                     self._save(run)
         if not ON_FUSED_EMBEDDING & set(self.parts):
             self.model.align_fused_projection()
+        if best is not None and self.main:
+            best.restore(self.model, progress)
         return losses
+
+    def _look(self, best: BestEpoch | None) -> None:
+        epoch, within = divmod(self.progress.step, self.plan.batches_an_epoch)
+        if best is None or within:
+            return
+        if self.main:
+            best.look(self.model, self.progress, epoch)
+        self.accelerator.wait_for_everyone()
 
     def step(self, objective: torch.nn.Module, batch: Batch, *, update: bool) -> Losses | None:
         """Add a batch's gradients, and with `update` take a step of the optimiser.

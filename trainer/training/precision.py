@@ -13,9 +13,10 @@ from trainer.config import FitConfig
 CPU_BFLOAT16 = ("amx_bf16", "avx512_bf16")  # flags of Linux; without them bfloat16 is emulated
 
 
-def precision(config: FitConfig) -> Literal["no", "bf16"]:
-    """Return the precision of a configuration on this machine's device."""
-    fast = torch.cuda.is_available() or bool(bfloat16_flags())
+def precision(config: FitConfig, *, cpu: bool | None = None) -> Literal["no", "bf16"]:
+    """Return the precision of a configuration on the CPU, or on this machine's GPU if any."""
+    cpu = not torch.cuda.is_available() if cpu is None else cpu
+    fast = bool(bfloat16_flags()) if cpu else True
     return config.mixed_precision if fast else "no"
 
 

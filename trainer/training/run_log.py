@@ -25,6 +25,8 @@ class Progress:
     rows: int = 0  # rows seen
     positives: int = 0  # their positives, summed
     skipped: dict[str, str] = field(default_factory=dict)  # product id -> reason
+    best_epoch: int = 0  # with `keep` best: the epoch whose weights are kept so far
+    best_auc: float = 0.0  # its AUC on val
 
     @property
     def positives_a_row(self) -> float:
@@ -56,6 +58,7 @@ class Summary:
     peak_memory_gib: float
     skipped: int
     without: tuple[str, ...] = ()
+    best_epoch: int | None = None  # by val; None where the last epoch's weights are kept
 
     @property
     def comparison(self) -> str:

@@ -171,6 +171,17 @@ def test_resume_takes_the_checkpoints_options_and_refuses_others(tmp_path: Path)
     assert choose(1, tmp_path, "tiny", {"seed": 6}) == replace(preset("tiny", 1), seed=6)
 
 
+def test_the_rate_of_fresh_weights_changes_as_that_of_a_checkpoint_does(tmp_path: Path) -> None:
+    made = choose(2, tmp_path, "small", {"lr": 1e-4})
+    small = preset("small", 2)
+    assert made.learning_rate == 1e-4
+    ratio = small.fresh_learning_rate / small.learning_rate
+    assert made.fresh_learning_rate == pytest.approx(1e-4 * ratio)
+    run = checkpoint.new_run(tmp_path / "stage2", made)
+    assert run.is_dir()
+    assert choose(2, tmp_path, None, {"lr": 1e-4}, resume=True) == made
+
+
 def test_evaluate_explains_itself_and_names_unreadable_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

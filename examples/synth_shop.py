@@ -76,7 +76,8 @@ def make_shop(folder: Path, products: int, sigma: float) -> Path:
 class Held:
     """Queries, the products outside train, and which of their pairs are relevant.
 
-    With the truth all pairs are judged, without it those with a held-out label or click.
+    With the truth all pairs are judged, without it those with a held-out label or click; where
+    there are clicks alone, a pair without one counts as irrelevant.
     """
 
     queries: list[str]
@@ -97,6 +98,10 @@ class Held:
             with duckdb.connect(str(truth), read_only=True) as connection:
                 right = set(connection.sql("SELECT query_id, product_id FROM relevant").fetchall())
             pairs = {(q, p): (q, p) in right for q, _ in queries for p, _, _ in products}
+        source = "of the truth" if truth is not None else "with a held-out label or click"
+        if truth is None and all(pairs.values()):
+            source = "of which those without a held-out click count as irrelevant"
+            pairs = {(q, p): (q, p) in pairs for q, _ in queries for p, _, _ in products}
         judged = np.array([[(q, p) in pairs for p, _, _ in products] for q, _ in queries])
         relevant = np.array(
             [[pairs.get((q, p), False) for p, _, _ in products] for q, _ in queries]
@@ -104,10 +109,9 @@ class Held:
         kept = relevant.any(axis=1) if relevant.size else np.zeros(len(queries), dtype=bool)
         if not kept.any():
             sys.exit(f"{db} has no relevant pair outside train; ingest labels or clicks of val.")
-        source = "of the truth" if truth is not None else "with a held-out label or click"
         print(
             f"Measured on {kept.sum()} queries, {len(products)} products outside train and "
-            f"{judged[kept].sum()} pairs {source}, {relevant.sum()} of them relevant.\n"
+            f"{judged[kept].sum()} pairs {source}; {relevant.sum()} are relevant.\n"
         )
         return cls(
             [query for (_, query), one in zip(queries, kept, strict=True) if one],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,18 +76,12 @@ def review(
 
 def _serve(session: ReviewSession, port: int, reviewer: str, *, browser: bool) -> None:
     """Serve the page until Ctrl-C."""
-    import webbrowser
-
     from genfilt.review.server import ReviewServer
 
     server = ReviewServer(session, port, reviewer)
     if session.remark:
         say(session.remark)
-    say(f"Review the {session.title} at {server.address}\nCtrl-C ends; every answer is kept.")
-    if browser:
-        webbrowser.open(server.address)
-    with suppress(KeyboardInterrupt):  # the way to end it
-        server.serve()
+    server.open_and_serve(f"Review the {session.title}", browser=browser)
     waiting = session.apply_waiting()
     if waiting:
         say(

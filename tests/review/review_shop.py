@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from genfilt.common.local_page.page_server import PageServer
 from genfilt.review.selection import Selection
 from genfilt.review.server import ReviewServer
 from genfilt.review.session import ReviewSession
@@ -104,10 +105,17 @@ def stored(db: Path) -> dict[tuple[str, str, str], int | None]:
 def serving(session: ReviewSession, reviewer: str = "") -> Iterator[ReviewServer]:
     """Serve a session in a thread on a free port."""
     server = ReviewServer(session, 0, reviewer)
+    with serving_page(server):
+        yield server
+
+
+@contextmanager
+def serving_page(server: PageServer) -> Iterator[None]:
+    """Serve a page in a thread."""
     thread = threading.Thread(target=server.serve)
     thread.start()
     try:
-        yield server
+        yield
     finally:
         server.stop()
         thread.join(20)
@@ -116,7 +124,7 @@ def serving(session: ReviewSession, reviewer: str = "") -> Iterator[ReviewServer
 class Visitor:
     """A client that sends what it is given, with a cookie once it has one."""
 
-    def __init__(self, server: ReviewServer) -> None:
+    def __init__(self, server: PageServer) -> None:
         self.port = server.port
         self.cookie = ""
 

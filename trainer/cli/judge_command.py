@@ -1,4 +1,4 @@
-"""The commands judge export and judge import: blind human judgements of two models."""
+"""The commands judge export, serve and import: blind human judgements of two models."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ from genfilt.common.console import say
 from genfilt.common.output import OutputFormat, show, show_one
 from trainer.cli.options import DEFAULT_DB, Db, Form, Split
 
-EXPORT_EXAMPLES = ("trainer judge export artifacts/run artifacts/other --to judge.csv",)
-IMPORT_EXAMPLES = ("trainer judge import ann.csv bob.csv --key judge.key.json",)
+EXPORT_EXAMPLES = (
+    "trainer judge export artifacts/run artifacts/other --to judge.csv",
+    "trainer judge export artifacts/run artifacts/other --queries 1000 --top 10",
+)
+SERVE_EXAMPLES = ("trainer judge serve judge.csv --judge ann",)
+IMPORT_EXAMPLES = (
+    "trainer judge import judge.answers.jsonl --key judge.key.json",
+    "trainer judge import ann.csv bob.csv --key judge.key.json",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +31,7 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
     )
     command.register(judge, judge_export, *EXPORT_EXAMPLES, name="export")
+    command.register(judge, judge_serve, *SERVE_EXAMPLES, name="serve")
     command.register(judge, judge_import, *IMPORT_EXAMPLES, name="import")
     app.add_typer(judge, name="judge")
 
@@ -58,8 +66,26 @@ def judge_export(
         raise typer.Exit(SOME_FAILED)
 
 
+def judge_serve(
+    sheet: Annotated[Path, typer.Argument(help="The sheet that judge export wrote.")] = Path(
+        "artifacts/judge.csv"
+    ),
+    judge: Annotated[str, typer.Option(help="Your name, written with your grades.")] = "",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 finds a free one.")] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
+    ] = True,
+) -> None:
+    """Judge a sheet in the browser: three grades, blind; each is written beside the sheet."""
+    from trainer.human_eval.judge_server import JudgeServer
+
+    server = JudgeServer(sheet, port, judge)
+    server.open_and_serve(f"Judge {sheet}", browser=browser)
+    say(f"Ended; every grade is in {server.answers}, which trainer judge import reads.")
+
+
 def judge_import(
-    sheets: Annotated[list[Path], typer.Argument(help="Filled sheets, one of each judge.")],
+    sheets: Annotated[list[Path], typer.Argument(help="Filled sheets, and answers of the page.")],
     key: Annotated[Path, typer.Option(help="The key that was written with the sheet.")] = Path(
         "artifacts/judge.key.json"
     ),
@@ -67,10 +93,15 @@ def judge_import(
 ) -> None:
     """Report the two models' grades with intervals, and how far the judges agree."""
     from trainer.human_eval.blind_draw import Key
+    from trainer.human_eval.judgements import read_judgements
     from trainer.human_eval.preference import summarize
     from trainer.human_eval.sheet import read_sheet
 
-    judgements = [judgement for sheet in sheets for judgement in read_sheet(sheet)]
+    judgements = [
+        judgement
+        for sheet in sheets
+        for judgement in (read_judgements if sheet.suffix == ".jsonl" else read_sheet)(sheet)
+    ]
     found = summarize(Key.read(key), judgements)
     if form is OutputFormat.json:
         show_one(found.to_dict())

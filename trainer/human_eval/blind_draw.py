@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 import duckdb
@@ -166,11 +167,20 @@ def _shuffled(
         first, second = (numbers[place].tolist() for numbers in ranked)
         for p in rng.permutation(np.union1d(first, second)).tolist():
             product_id, title, image = products[p]
-            row = f"{len(shown) + 1}{''.join(rng.choice(list(LETTERS), 4))}"
+            row = f"{len(shown) + 1}{_letters(query, product_id)}"
             shown.append(ShownProduct(row, query, title, image))
             ranks = (_rank(first, p), _rank(second, p))
             keyed.append(KeyRow(row, query_id, product_id, ranks))
     return shown, keyed
+
+
+def _letters(query: str, product_id: str) -> str:
+    """Return four letters of a pair, so that the rows of two sheets are not taken for each other's.
+
+    They are the same whichever model chose the product.
+    """
+    digest = blake2b(f"{query}\n{product_id}".encode("utf-8", "replace"), digest_size=4).digest()
+    return "".join(LETTERS[byte % len(LETTERS)] for byte in digest)
 
 
 def _queries(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import webbrowser
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Semaphore
 
@@ -16,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from genfilt.common.console import say
 from genfilt.common.errors import LockedError, UserError
 from genfilt.common.local_page.access import HOST, PageAccess
 from genfilt.common.local_page.skeleton import skeleton_files
@@ -91,6 +94,14 @@ class PageServer:
     def serve(self) -> None:
         """Serve until interrupted or stopped."""
         self._uvicorn.run(sockets=[self._socket])
+
+    def open_and_serve(self, heading: str, *, browser: bool) -> None:
+        """Name the address, open it in the user's browser and serve until Ctrl-C."""
+        say(f"{heading} at {self.address}\nCtrl-C ends; every answer is kept.")
+        if browser:
+            webbrowser.open(self.address)
+        with suppress(KeyboardInterrupt):  # the way to end it
+            self.serve()
 
     def stop(self) -> None:
         """End `serve`, from another thread."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 ROW = 16  # examples behind one shared prompt; attention grows with the square of a row
 PLACEHOLDER = "QUESTION-7319"
@@ -96,6 +96,18 @@ def pack(prefix: Sequence[int], rows: Sequence[Sequence[Example]], device: torch
     mask &= order[:, None] >= order[None, :]
     moved = [torch.tensor(each).to(device) for each in (places, targets)]
     return Batch(ids.to(device), positions.to(device), mask[:, None], *moved)
+
+
+def reply_loss(model: LlamaForCausalLM, batch: Batch) -> Tensor:
+    """Return the mean cross-entropy of the replies' tokens."""
+    hidden = model.model(
+        input_ids=batch.ids,
+        position_ids=batch.positions,
+        attention_mask=batch.mask,
+        use_cache=False,
+    ).last_hidden_state
+    chosen = hidden[batch.places[:, 0], batch.places[:, 1]]
+    return torch.nn.functional.cross_entropy(model.lm_head(chosen).float(), batch.targets)
 
 
 def steps_of(examples: Sequence[Example], size: int, seed: int) -> Iterator[list[list[Example]]]:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from packed_prompts import ROW, Batch, Example, pack, read_examples, steps_of
+from packed_prompts import ROW, Batch, Example, pack, read_examples, reply_loss, steps_of
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -48,19 +48,6 @@ class Options:
     minutes: float
     max_steps: int
     seed: int
-
-
-def loss_of(model: PeftModel, batch: Batch) -> Tensor:
-    """Return the mean cross-entropy of the replies' tokens."""
-    whole = model.get_base_model()
-    hidden = whole.model(
-        input_ids=batch.ids,
-        position_ids=batch.positions,
-        attention_mask=batch.mask,
-        use_cache=False,
-    ).last_hidden_state
-    chosen = hidden[batch.places[:, 0], batch.places[:, 1]]
-    return torch.nn.functional.cross_entropy(whole.lm_head(chosen).float(), batch.targets)
 
 
 def adapted(folder: Path, device: torch.device) -> PeftModel:
@@ -125,7 +112,7 @@ class Run:
         for group in self._optimizer.param_groups:
             group["lr"] = LEARNING_RATE * rate
         with torch.autocast(self._options.device.type, dtype=torch.bfloat16):
-            loss = loss_of(self._model, batch)
+            loss = reply_loss(self._model.get_base_model(), batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._trained, 1.0)
         self._optimizer.step()

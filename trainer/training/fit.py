@@ -102,7 +102,8 @@ def fit(
     _say(parameter_report(loop.model), main)
     best = BestEpoch(db, data.catalogue, run) if config.keep == "best" else None
     losses = loop.train(run, best)
-    accelerator.end_training()
+    for tracker in accelerator.trackers:  # end_training would end the processes' group too
+        tracker.finish()
     gather_skipped(loop.progress)
     skipped = dict(data.without_picture) | loop.progress.skipped
     summary = _summary(loop, losses, folder, len(skipped))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -72,17 +74,32 @@ class InstructBlipCaptioner:
 
         Raises UserError where there is no such model, or weights are missing from it.
         """
-        keys = list(pictures)
         _ = self._loaded  # before threads ask for it, and before a picture could be blamed
         with ThreadPoolExecutor(_OPENING_THREADS) as pool:
-            while keys:
-                batch, keys = keys[: self.batch], keys[self.batch :]
-                opened = pool.map(self._pixels, [pictures[key] for key in batch])
-                pixels = dict(zip(batch, opened, strict=True))
+            opened = self._opened(pictures, pool)
+            while pixels := dict(islice(opened, self.batch)):
                 good = {key: p for key, p in pixels.items() if not isinstance(p, Failure)}
                 yield from ((key, p) for key, p in pixels.items() if isinstance(p, Failure))
                 texts = self._generate_within_memory(list(good.values()))
                 yield from zip(good, (self._checked(text) for text in texts), strict=True)
+
+    def _opened(
+        self, pictures: Mapping[str, Path], pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[str, torch.Tensor | Failure]]:
+        """Yield each picture's pixels in order; those of the next batch are opened meanwhile.
+
+        Pillow decodes and resizes without Python's lock, so threads keep all cores busy while the
+        model generates.
+        """
+        rest = iter(pictures.items())
+        waiting: deque[tuple[str, Future[torch.Tensor | Failure]]] = deque()
+        while True:
+            for key, path in islice(rest, max(1, 2 * self.batch - len(waiting))):
+                waiting.append((key, pool.submit(self._pixels, path)))
+            if not waiting:
+                return
+            key, opened = waiting.popleft()
+            yield key, opened.result()
 
     def _checked(self, text: str | Failure) -> Caption | Failure:
         return text if isinstance(text, Failure) else check_caption(self._prompt, text)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -138,3 +139,29 @@ def test_a_checkpoint_with_missing_weights_is_refused(
     save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"lacks 1 weights of InstructBLIP, query_tokens"):
         next(InstructBlipCaptioner(str(partial)).describe(pictures))
+
+
+def test_the_next_pictures_are_opened_while_the_model_generates(
+    captioner: InstructBlipCaptioner, pictures: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: set[Path] = set()
+    ahead = threading.Event()
+    open_one, generate = captioner._pixels, captioner._generate
+
+    def pixels(path: Path) -> torch.Tensor | Failure:
+        opened.add(path)
+        if len(opened) > captioner.batch:
+            ahead.set()
+        return open_one(path)
+
+    def texts(batch: Sequence[torch.Tensor]) -> list[str]:
+        assert ahead.wait(60)  # of a picture that is not of the first batch
+        return generate(batch)
+
+    monkeypatch.setattr(captioner, "_pixels", pixels)
+    monkeypatch.setattr(captioner, "_generate", texts)
+    results = captioner.describe(pictures)
+    first, _ = next(results)
+    assert first == "key0"
+    assert len(opened) <= 3 * captioner.batch  # and no more than the next batch's
+    assert dict(results).keys() == pictures.keys() - {first}

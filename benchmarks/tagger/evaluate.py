@@ -156,7 +156,7 @@ def left_out(path: Path, *, errors: bool) -> None:
 
 def luma(folder: Path) -> None:
     """Print the share of Luma's titles and queries whose core word is of the facet's family."""
-    rows = {name: _rows(folder / f"{name}.csv") for name in ("products", "queries")}
+    rows = {name: rows_of(folder / f"{name}.csv") for name in ("products", "queries")}
     types = {row["title"]: row["type"] for row in rows["products"]}
     asked = {row["query"]: row["type"] for row in rows["queries"]}
     train = sorted({row["title"] for row in rows["products"] if row["split"] == "train"})
@@ -168,9 +168,9 @@ def luma(folder: Path) -> None:
         plain = [f for f, kind in zip(queries, asked.values(), strict=True) if not kind]
         brands = sum(f.brand is not None for f in found)
         tables[name] = {
-            "type": share(sum(map(_same_family, found, types.values())), len(types)),
+            "type": share(sum(map(same_family, found, types.values())), len(types)),
             "brands given": share(brands, len(types)),
-            "type of queries": share(sum(_same_family(*each) for each in named), len(named)),
+            "type of queries": share(sum(same_family(*each) for each in named), len(named)),
             "core words of queries without one": share(
                 sum(f.core_word is not None for f in plain), len(plain)
             ),
@@ -178,12 +178,14 @@ def luma(folder: Path) -> None:
     show(f"Luma: {len(types)} titles, {len(asked)} queries", tables)
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def _same_family(found: Attributes, kind: str) -> bool:
+def same_family(found: Attributes, kind: str) -> bool:
+    """Tell whether a core word and a type are of one family of product words."""
     word = found.core_word or ""
     return (core_word_family(word) or word) == core_word_family(kind)
 

@@ -50,8 +50,10 @@ def export(
 ) -> None:
     """Write the model as a folder that needs nothing else; with --products all vectors too.
 
+    A model card, README.md, says what it was trained on and how it measures.
     With --engine ray the workers of a cluster compute the vectors; they read the model from --to.
     """
+    from trainer.serving.model_card import write_model_card
     from trainer.serving.relevance_model import RelevanceModel
     from trainer.serving.spread_vectors import spread_catalogue
     from trainer.serving.vectors import encode_catalogue, write_encoded
@@ -60,6 +62,7 @@ def export(
     chosen = EngineChoice(engine, address, workers if spreads else None, gpus_per_worker)
     model = RelevanceModel.from_run(out)
     model.save_pretrained(to)
+    write_model_card(model.model, out, to)
     answer: dict[str, object] = {"model": str(to), "width": model.width}
     unread: list[str] = []
     if products is not None:

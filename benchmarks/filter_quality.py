@@ -15,30 +15,35 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from filter_quality_catalogues import Catalogue, Truth, described, generated, luma
-from filter_quality_tables import CAPTIONS, RULES, draw, tables
+from filter_quality_tables import CAPTIONS, RULES, Rows, draw, tables
 
 from genfilt.features.corpus import load_corpus
 from genfilt.features.embed import Embedder
 from genfilt.filter.calibrated.calibration_data import CalibrationData, load_calibration_data
 from genfilt.filter.calibrated.candidates import Scorer
 from genfilt.filter.calibrated.fit import Fit
-from genfilt.filter.calibrated.reliability import estimated_curve, train_population
+from genfilt.filter.calibrated.reliability import (
+    estimated_curve,
+    model_error,
+    train_population,
+)
 from genfilt.filter.calibrated.rule import fit_rule
-from genfilt.filter.precision_curve import best_sigma
+from genfilt.filter.precision_curve import proposed_sigma
 from genfilt.store.store import Store
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 PRECISION = 0.95
+AUDITED = (0.8, 0.9, 0.95)
 SIGMAS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
@@ -59,17 +64,29 @@ def scores(
     return score.reshape(size) + 1e-9 * np.tanh(linear / 50), vetoed.reshape(size), fit
 
 
-def measure(
-    catalogue: Catalogue,
-    setting: str,
-    embedder: Embedder,
-    rules: Sequence[str] = RULES,
-    *,
-    labels: bool = True,
-) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Shop:
+    """A catalogue with captions of one setting, with labels or with clicks alone."""
+
+    catalogue: Catalogue
+    setting: str
+    labels: bool
+
+    @property
+    def key(self) -> dict[str, str]:
+        """What names its rows."""
+        evidence = "clicks and labels" if self.labels else "clicks alone"
+        return {
+            "catalogue": self.catalogue.name,
+            "captions": self.setting,
+            "evidence": evidence,
+        }
+
+
+def measure(shop: Shop, folder: Path, embedder: Embedder, rules: Sequence[str]) -> Rows:
     """Return one row of figures for each rule and part of the pairs."""
-    truth = catalogue.truth()
-    with described(catalogue, setting, labels=labels) as store:
+    truth = shop.catalogue.truth()
+    with described(shop.catalogue, shop.setting, folder, labels=shop.labels) as store:
         data = load_calibration_data(store, load_corpus(store, embedder), embedder)
         known = _known(store, truth)
         rows_of = _places(store, data, truth)
@@ -80,22 +97,31 @@ def measure(
         score = np.where(vetoed, -1.0, score)[np.ix_(*rows_of)]
         score[:, rows_of[1] < 0] = -1.0  # products without a caption
         seconds = time.perf_counter() - started
-        threshold = at_precision(score[~known], truth.relevant[~known])[1]
         for part, chosen in truth.parts.items():
             use = chosen & ~known
-            figures.append(
-                {
-                    "catalogue": catalogue.name,
-                    "captions": setting,
-                    "rule": rule,
-                    "part": part,
-                    **_figures(score, truth.relevant, use, threshold),
-                    **_at_sigmas(score, truth.relevant, use),
-                    **(_beliefs(score, truth.relevant, chosen, known, fit) if fit else {}),
-                    "seconds": round(seconds, 1),
-                }
-            )
+            row = {**shop.key, "rule": rule, "part": part, "seconds": round(seconds, 1)}
+            row |= _figures(score, truth.relevant, use) | _at_sigmas(score, truth.relevant, use)
+            row |= _beliefs(score, truth.relevant, chosen, known, fit) if fit else {}
+            if fit and part == "train products":
+                row["audit"] = _audit(fit, score, truth.relevant, _train(truth, known))
+            figures.append(row)
     return figures
+
+
+def _train(truth: Truth, known: Bools) -> Bools:
+    """Return the pairs of train products that the fit cannot know, of all words."""
+    return np.broadcast_to(truth.train, known.shape) & ~known
+
+
+def _audit(fit: Fit, score: Floats, relevant: Bools, use: Bools) -> list[list[float | None]]:
+    """Return sigma, estimated precision, low, high, and what is true, its recall and count."""
+    curve = estimated_curve(train_population(fit), model_error(fit.calibration))
+    found: list[list[float | None]] = []
+    for sigma in AUDITED:
+        at = curve.sigma.index(sigma)
+        said = [sigma, curve.precision[at], *curve.precision_ci[at]]
+        found.append([*said, *_at(score, relevant, use, sigma)])
+    return found
 
 
 def _known(store: Store, truth: Truth) -> Bools:
@@ -120,26 +146,21 @@ def _places(store: Store, data: CalibrationData, truth: Truth) -> tuple[np.ndarr
     )
 
 
-def at_precision(score: Floats, relevant: Bools) -> tuple[float, float]:
-    """Return the largest recall at a precision of PRECISION or more, and its threshold."""
+def at_precision(score: Floats, relevant: Bools, target: float) -> float:
+    """Return the largest recall at a precision of `target` or more, by the best threshold."""
     order = np.argsort(-score, kind="stable")
     score, right = score[order], np.cumsum(relevant[order])
     ends = np.append(score[1:] != score[:-1], True) & (score > -1)
-    good = ends & (right / np.arange(1, len(score) + 1) >= PRECISION)
-    if not good.any():
-        return 0.0, float("inf")
-    best = np.flatnonzero(good)[np.argmax(right[good])]
-    return float(right[best] / max(relevant.sum(), 1)), float(score[best])
+    good = ends & (right / np.arange(1, len(score) + 1) >= target)
+    return float(right[good].max() / max(relevant.sum(), 1)) if good.any() else 0.0
 
 
-def _figures(score: Floats, relevant: Bools, use: Bools, threshold: float) -> dict[str, Any]:
-    passing = use & (score >= threshold)
-    return {
-        "true pairs": int(relevant[use].sum()),
-        "recall": round(at_precision(score[use], relevant[use])[0], 4),
-        "passing": int(passing.sum()),
-        "passing right": int((passing & relevant).sum()),
-    }
+def _figures(score: Floats, relevant: Bools, use: Bools) -> dict[str, Any]:
+    found: dict[str, Any] = {"true pairs": int(relevant[use].sum())}
+    for target in (PRECISION, 0.9):
+        recall = at_precision(score[use], relevant[use], target)
+        found["recall" if target == PRECISION else "recall at 0.9 precision"] = round(recall, 4)
+    return found
 
 
 def _at_sigmas(score: Floats, relevant: Bools, use: Bools) -> dict[str, Any]:
@@ -168,11 +189,14 @@ def _beliefs(
         place = np.minimum((said[use] * 10).astype(int), 9)
         gap = np.bincount(place, weights=said[use] - relevant[use], minlength=10)
         found[name] = round(float(np.abs(gap).sum() / max(use.sum(), 1)), 4)
-    best = best_sigma(estimated_curve(train_population(fit)), PRECISION)
+    error = model_error(fit.calibration)
+    best = proposed_sigma(estimated_curve(train_population(fit), error), PRECISION)[0]
     found["auto sigma"] = best.sigma
     if best.sigma is not None:
         found["auto"] = _at(score, relevant, chosen & ~known, best.sigma)
-    found["base rate"] = [round(fit.calibration.base_rate, 5), round(float(relevant.mean()), 5)]
+    low, high = fit.calibration.base_rate_range or (fit.calibration.base_rate,) * 2
+    rates = (fit.calibration.base_rate, float(relevant[:, chosen.any(axis=0)].mean()), low, high)
+    found["base rate"] = [round(rate, 5) for rate in rates]
     found["bins"] = _bins(score, relevant, chosen & ~known)
     return found
 
@@ -196,32 +220,54 @@ def main() -> None:
     parser.add_argument("--luma", type=Path, default=os.environ.get("LUMA_DIR"))
     parser.add_argument("--seeds", type=int, nargs="*", default=[11, 12, 13])
     parser.add_argument("--rules", nargs="*", default=RULES, choices=RULES)
-    parser.add_argument("--products", type=int, default=400)
-    parser.add_argument("--clicks-alone", action="store_true", help="Leave the labels out.")
-    parser.add_argument("--out", type=Path, default=Path("artifacts/filter_quality.json"))
+    parser.add_argument("--captions", nargs="*", default=CAPTIONS, choices=CAPTIONS)
+    parser.add_argument("--products", type=int, default=400, help="Of a catalogue under attack.")
+    parser.add_argument("--plain", type=int, default=0, help="Products of plain ones, 0 for none.")
+    parser.add_argument("--folder", type=Path, default=Path("artifacts/filter_quality"))
+    parser.add_argument("--out", type=Path, default=Path("artifacts/filter_quality.jsonl"))
     parser.add_argument("--pictures", type=Path, help="Draw into this folder, from --out.")
+    parser.add_argument("--tables", action="store_true", help="Print what --out has.")
     options = parser.parse_args()
+    if not (options.pictures or options.tables):
+        measure_all(options)
+    figures = read_figures(options.out)
     if options.pictures:
-        figures = json.loads(options.out.read_text("utf-8"))
         draw(figures, options.pictures)
-    else:
-        figures = measure_all(options)
     print(tables(figures))
 
 
-def measure_all(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Measure every catalogue and setting; what is measured is kept in --out as it comes."""
-    embedder, figures = Embedder(), []
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        catalogues = [luma(Path(options.luma))] if options.luma else []
-        catalogues += [generated(Path(folder), seed, options.products) for seed in options.seeds]
-        for catalogue in catalogues:
-            for setting in CAPTIONS:
-                labels = not options.clicks_alone
-                figures += measure(catalogue, setting, embedder, options.rules, labels=labels)
-                options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    return figures
+def read_figures(path: Path) -> Rows:
+    """Return the rows that were measured."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def measure_all(options: argparse.Namespace) -> None:
+    """Measure what --out does not have yet, appending each shop's rows as they come."""
+    embedder = Embedder()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for shop in shops(options):
+        done = [row for row in read_figures(options.out) if shop.key.items() <= row.items()]
+        if not done:
+            rows = measure(shop, options.folder, embedder, options.rules)
+            with options.out.open("a", encoding="utf-8") as out:
+                out.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def shops(options: argparse.Namespace) -> Iterator[Shop]:
+    """Yield the shops; those with the embedded generators, which users have, come first."""
+    folder, found = options.folder, []
+    if options.luma:
+        found.append(luma(Path(options.luma)))
+    for seed in options.seeds:
+        found.append(generated(folder, seed, options.products, attack=True))
+        if options.plain:
+            found.append(generated(folder, seed, options.plain, attack=False))
+    for setting in options.captions:
+        for catalogue in found:
+            if setting == CAPTIONS[0] or not catalogue.name.startswith("plain"):
+                yield from (Shop(catalogue, setting, labels) for labels in (True, False))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from genfilt.ingest.ingest import ingest
 from genfilt.ingest.sources import Sources
 from genfilt.store.store import Store, now
 
+SUFFIXES = ("", "-type-colour", "-gender")  # of a database's name, for each of CAPTIONS
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
@@ -32,6 +35,7 @@ class Truth:
     product_ids: list[str]
     relevant: Bools
     parts: dict[str, Bools]  # subsets of pairs by name
+    train: Bools  # (P,) products of the train split
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,9 @@ def luma(folder: Path) -> Catalogue:
         relevant = ~lacking(queries, products).any(axis=-1)
         train = np.array([each["split"] == "train" for each in products])
         cold = np.broadcast_to(~train, relevant.shape)
-        parts = {"all": np.ones_like(relevant), "products not in train": cold}
-        return Truth(_ids(queries, "query_id"), _ids(products, "product_id"), relevant, parts)
+        parts = {"train products": ~cold, "other products": cold, "all": np.ones_like(relevant)}
+        ids = _ids(queries, "query_id"), _ids(products, "product_id")
+        return Truth(*ids, relevant, parts, train)
 
     people = {"women": "a woman", "men": "a man"}
     return Catalogue(
@@ -70,14 +75,16 @@ def luma(folder: Path) -> Catalogue:
     )
 
 
-def generated(folder: Path, seed: int, products: int) -> Catalogue:
-    """Make a catalogue with pictures and return it."""
+def generated(folder: Path, seed: int, products: int, *, attack: bool) -> Catalogue:
+    """Make a catalogue with pictures, where it is not made yet, and return it."""
     import duckdb
 
     from genfilt.synth import synthesize
 
-    target = folder / f"synth-{seed}"
-    synthesize(products, target, seed=seed, attack=True)
+    kind = "attack" if attack else "plain"
+    target = folder / f"s{seed}-{products}-{kind}"
+    if not (target / "truth.duckdb").exists():
+        synthesize(products, target, seed=seed, attack=attack)
     with duckdb.connect(str(target / "truth.duckdb"), read_only=True) as connection:
         facets = connection.execute(
             "SELECT product_id, replace(type, '_', ' '), replace(color, '_', ' '), gender, "
@@ -103,14 +110,21 @@ def generated(folder: Path, seed: int, products: int) -> Catalogue:
             "wrong pictures": np.array([bool(row[6]) for row in facets])[None],
             "brand-only queries": np.array([bool(row[1]) for row in needs])[:, None],
         }
-        everything = np.ones_like(relevant)
-        parts = {"all": everything, "seen words": ~held, "held-out words": held}
-        parts |= {name: np.broadcast_to(part, relevant.shape) for name, part in traps.items()}
-        return Truth(query_ids, product_ids, relevant, parts)
+        train = np.broadcast_to([split == "train" for split in splits], relevant.shape)
+        parts = {
+            "train products": train & ~held,
+            "other products": ~train & ~held,
+            "held-out words": held,
+        }
+        if attack:
+            parts |= {name: np.broadcast_to(part, relevant.shape) for name, part in traps.items()}
+        return Truth(query_ids, product_ids, relevant, parts, train[0])
 
+    split_of = {row["product_id"]: row["split"] for row in read_rows(target / "products.csv")}
+    splits = [split_of[row[0]] for row in facets]
     plain = {row[0]: f"a {row[2]} {row[1]}" for row in facets}
     whose = {row[0]: f"{plain[row[0]]} for {row[3]}" if row[3] else plain[row[0]] for row in facets}
-    return Catalogue(f"synth {seed}", target, truth, {CAPTIONS[1]: plain, CAPTIONS[2]: whose})
+    return Catalogue(f"{kind} {seed}", target, truth, {CAPTIONS[1]: plain, CAPTIONS[2]: whose})
 
 
 def _ids(rows: list[dict[str, str]], name: str) -> list[str]:
@@ -118,24 +132,42 @@ def _ids(rows: list[dict[str, str]], name: str) -> list[str]:
 
 
 @contextmanager
-def described(catalogue: Catalogue, setting: str, *, labels: bool = True) -> Iterator[Store]:
-    """Ingest the catalogue and describe it by the embedded generators or with given captions."""
+def described(
+    catalogue: Catalogue, setting: str, folder: Path, *, labels: bool = True
+) -> Iterator[Store]:
+    """Yield the catalogue, described by the embedded generators or with given captions.
+
+    Its database is made once and kept in `folder`.
+    """
+    made = folder / f"{catalogue.folder.name}{SUFFIXES[CAPTIONS.index(setting)]}.duckdb"
+    if not made.exists():
+        part = made.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        with Store(part) as store:
+            _describe(store, catalogue, setting)
+        part.rename(made)
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = shutil.copy(made, Path(scratch) / made.name)
+        with Store(copy) as store:
+            if not labels:
+                store.connection.execute("DELETE FROM labels")
+            yield store
+
+
+def _describe(store: Store, catalogue: Catalogue, setting: str) -> None:
     from genfilt.extract.captions import caption_pictures
 
-    folder = catalogue.folder
-    with Store() as store:
-        names = ("products", "queries", "clicks", *(("labels",) if labels else ()))
-        files = {name: str(folder / f"{name}.csv") for name in names}
-        ingest(store, Sources(**files, images=folder))
-        with open_reader(store, GeneratorChoice("lexicon")) as reader:
-            extract_attributes(store, reader)
-        if setting in catalogue.captions:
-            _write(store, catalogue.captions[setting])
-        else:
-            with open_captioner(store, GeneratorChoice("neighbours")) as captioner:
-                caption_pictures(store, captioner)
-        number_features(store)
-        yield store
+    names = ("products", "queries", "clicks", "labels")
+    files = {name: str(catalogue.folder / f"{name}.csv") for name in names}
+    ingest(store, Sources(**files, images=catalogue.folder))
+    with open_reader(store, GeneratorChoice("lexicon")) as reader:
+        extract_attributes(store, reader)
+    if setting in catalogue.captions:
+        _write(store, catalogue.captions[setting])
+    else:
+        with open_captioner(store, GeneratorChoice("neighbours")) as captioner:
+            caption_pictures(store, captioner)
+    number_features(store)
 
 
 def _write(store: Store, captions: dict[str, str]) -> None:

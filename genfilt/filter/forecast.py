@@ -16,7 +16,7 @@ import numpy as np
 from genfilt.common.arrays import Floats, Rows
 from genfilt.filter.calibrated.coverage import Pairs
 from genfilt.filter.calibrated.fit import Fit
-from genfilt.filter.calibrated.model import probability
+from genfilt.filter.calibrated.reliability import predictions
 from genfilt.filter.precision_curve import GRID, TOLERANCE
 from genfilt.store.store import Store
 
@@ -71,7 +71,7 @@ def forecast_of(fits: Sequence[tuple[Fit, Rows]], log: Pairs) -> Forecast:
         relevant += float(mass.sum())
         expected = np.where(pairs.known, 0.0, mass * row_share * column_share)
         before += float(expected.sum())
-        predicted = probability(fit.calibration, fit.score)
+        predicted = predictions(fit)
         passes = np.searchsorted(GRID, predicted + TOLERANCE, side="right")
         passes[fit.vetoed] = 0
         removed = np.bincount(passes, weights=expected, minlength=len(GRID) + 1)

@@ -20,8 +20,7 @@ from genfilt.filter.joining import (
 )
 from genfilt.store.store import Store
 
-# Of cosines below sigma. With all-MiniLM-L6-v2 the right pairs of Luma lie up to 0.3 below 0.9;
-# lower ones are nearly all pairs of a catalogue, and are drawn from where nothing is nearer.
+# Of cosines below sigma; the second is drawn from where no pair is nearer than the first.
 SAMPLING_DEPTHS = (0.3, 0.5)
 
 

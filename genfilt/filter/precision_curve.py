@@ -48,14 +48,18 @@ class BestSigma:
     corrections: Number = None
 
 
-def best_sigma(curve: Curve, target: float) -> BestSigma:
+def best_sigma(curve: Curve, target: float, *, by_lower_bound: bool = False) -> BestSigma:
     """Return the sigma of the largest recall whose precision reaches the target.
+
+    `by_lower_bound` asks it of the low end of the precision's interval.
 
     Of equal recalls the lowest sigma. Sigmas at which fewer than MIN_EXPECTED_PAIRS corrections
     are estimated are left out. All None where no sigma reaches the target.
     """
     best: int | None = None
-    for at, (precision, recall) in enumerate(zip(curve.precision, curve.recall, strict=True)):
+    lowest = [low for low, _ in curve.precision_ci]
+    reached = lowest if by_lower_bound else curve.precision
+    for at, (precision, recall) in enumerate(zip(reached, curve.recall, strict=True)):
         corrections = None if curve.corrections is None else curve.corrections[at]
         if corrections is not None and corrections < MIN_EXPECTED_PAIRS:
             continue
@@ -75,13 +79,41 @@ def best_sigma(curve: Curve, target: float) -> BestSigma:
     )
 
 
+def proposed_sigma(curve: Curve, target: float) -> tuple[BestSigma, bool]:
+    """Return the sigma that auto takes, and whether the low end of its precision is the target.
+
+    Where no low end reaches the target, the estimate must; all None where neither does.
+    """
+    sure = best_sigma(curve, target, by_lower_bound=True)
+    return (sure, True) if sure.sigma is not None else (best_sigma(curve, target), False)
+
+
+def surest_sigma(curve: Curve) -> BestSigma:
+    """Return the sigma with the highest estimated precision, all None where none is estimated."""
+    known = [each for each in curve.precision if each is not None]
+    return best_sigma(curve, max(known)) if known else BestSigma()
+
+
+def described(best: BestSigma) -> str:
+    """Return a sigma with its precision and interval in words."""
+    low, high = best.precision_ci or (None, None)
+    interval = "" if low is None or high is None else f", 95 %: {low:.2f} to {high:.2f}"
+    return f"{best.precision or 0:.3f} at --sigma {best.sigma or 0:g}{interval}"
+
+
 def numbers(values: Floats) -> list[Number]:
     """Return values as JSON has them: rounded, None where undefined."""
     return [round(float(value), 6) if np.isfinite(value) else None for value in values]
 
 
-def intervals(samples: Floats) -> list[Interval]:
-    """Return the 95 % interval of each column of bootstrap samples (R, S)."""
-    ends = [percentile_interval(column) for column in samples.T]
+def intervals(samples: Floats, error: tuple[float, float] = (0.0, 0.0)) -> list[Interval]:
+    """Return the 95 % interval of each column of bootstrap samples (R, S), a share.
+
+    `error` is added below and above, within 0 and 1.
+    """
+    ends = [
+        (max(low - error[0], 0.0) if error[0] else low, min(high + error[1], 1.0))
+        for low, high in map(percentile_interval, samples.T)
+    ]
     low, high = (numbers(np.array(side)) for side in zip(*ends, strict=True))
     return list(zip(low, high, strict=True))

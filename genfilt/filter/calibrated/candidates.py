@@ -15,7 +15,12 @@ from genfilt.filter.agreement.value_matching import FAMILY_NAMES, explain
 from genfilt.filter.audit import TITLE_ALONE
 from genfilt.filter.calibrated.calibration_data import CalibrationData
 from genfilt.filter.calibrated.click_counts import click_log_odds
-from genfilt.filter.calibrated.model import Calibration, probability, score_threshold
+from genfilt.filter.calibrated.model import (
+    Calibration,
+    probability,
+    score_threshold,
+    unknown_probability,
+)
 from genfilt.filter.calibrated.query_offsets import fold_columns
 from genfilt.filter.calibrated.scoring import ValueScores
 from genfilt.filter.joining import candidate_table
@@ -118,8 +123,8 @@ class Scorer:
         excess = self._values.overshoot(queries, self.right, q, f)
         score = probability(self.calibration, linear - excess)
         exposed = self._train[f] & ~contains(self._logged, self._number(q, f))
-        left = np.where(exposed, self.unseen[q], 1.0) * score
-        return left / np.maximum(left + 1 - score, 1e-300), self._values.vetoed(queries, q, f)
+        score = unknown_probability(score, np.where(exposed, self.unseen[q], 1.0))
+        return score, self._values.vetoed(queries, q, f)
 
     def _number(self, q: Rows, f: Rows) -> Rows:
         return q * len(self.data.product_values) + f

@@ -17,6 +17,10 @@ UNJUDGED, IRRELEVANT, RELEVANT = -1, 0, 1
 MIN_PAIRS_IN_BOTH = 20  # clicked and labelled, from which Chapman's estimate is used
 MAX_MISSED_PAIRS = 0.25  # without click and label, up to which a query's own estimate is good
 MIN_QUERIES_PER_ESTIMATE = 20  # queries over which an estimate is averaged
+CLICKS_ALONE = "pairs clicked once against twice (Chao)"  # a method that is a lower bound
+CHAPMAN = "clicks against labels (Chapman)"
+BETWEEN_BOUNDS = "the geometric mean of a lower bound (Chao) and an upper one (Elkan and Noto)"
+MIN_UNSEEN_SHARE = 1e-3  # of a query's relevant pairs: no estimate is surer
 INITIAL_MISCLICK_RATE = 1e-4  # share of the irrelevant pairs that are clicked, until estimated
 
 
@@ -86,19 +90,31 @@ def estimate_coverage(
             missed = full * (1 - clicked / full) * (1 - labelled / full)
             alike = _alike(size, missed > MAX_MISSED_PAIRS)
         relevant = _unbiased(relevant, clicked, labelled, alike)
-        method = "clicks against labels (Chapman)"
+        method = CHAPMAN
     elif labelled.sum() > clicked.sum():
         relevant, method = known.copy(), "labels, taken as all that is relevant"
     else:
-        relevant, method = known + _chao(pairs, queries), "pairs clicked once against twice (Chao)"
+        relevant, method = known + _chao(pairs, queries), CLICKS_ALONE
     relevant = np.maximum(relevant, known)
     if base_rate is not None:
-        scale = base_rate * pairs.weight.sum() / max(relevant.sum(), 1e-9)
-        relevant, method = np.maximum(relevant * scale, known), "base rate as given"
+        relevant = _scaled(relevant, known, base_rate * float(pairs.weight.sum()))
+        method = "base rate as given"
     relevant, clicked, known = (_sums(alike, x) for x in (relevant, clicked, known))
     total = np.maximum(relevant, 1e-9)
     relevant = relevant / np.bincount(alike)[alike]
     return Coverage(relevant, _share(clicked, total), _share(known, total), method)
+
+
+def _scaled(relevant: Floats, known: Floats, total: float) -> Floats:
+    """Return estimates that sum to `total`, scaled in what is not known, (Q,).
+
+    Queries whose relevant pairs are all known keep them, whatever the total.
+    """
+    missed = relevant - known
+    if missed.sum() <= 1e-9:
+        return np.maximum(relevant * total / max(float(relevant.sum()), 1e-9), known)
+    share = max(total - float(known.sum()), 0.0) / float(missed.sum())
+    return np.asarray(known + missed * share)
 
 
 def _chapman(clicked: Floats, labelled: Floats, both: Floats, known: Floats) -> Floats:
@@ -121,6 +137,41 @@ def _chao(pairs: Pairs, queries: int) -> Floats:
     return np.asarray(once * np.maximum(once - 1, 0) / (2 * (twice + 1)))
 
 
+def rate_range(
+    pairs: Pairs, coverage: Coverage, score: Floats, use: Bools
+) -> tuple[float, float] | None:
+    """Return the lowest and highest share of relevant pairs that the log allows.
+
+    With clicks alone: Chao's lower bound, and the clicks divided by the click rate that a score
+    (K,) gives to clicked pairs (Elkan and Noto 2008), which is too high as the score separates
+    imperfectly. With labels: Chapman's estimate with its sampling error. None for other methods.
+    `use` are the pairs that no contradiction rules out.
+    """
+    total, relevant = float(pairs.weight.sum()), float(coverage.relevant.sum())
+    if coverage.method == CLICKS_ALONE:
+        highest = _clicked_over_rate(pairs, score, use)
+        return relevant / total, max(relevant, highest) / total
+    if coverage.method != CHAPMAN:
+        return None
+    clicked, labelled = pairs.known & (pairs.clicks > 0), pairs.label == RELEVANT
+    n1, n2 = float(pairs.weight[clicked].sum()), float(pairs.weight[labelled].sum())
+    both = float(pairs.weight[labelled & (pairs.clicks > 0)].sum())
+    variance = (n1 + 1) * (n2 + 1) * max(n1 - both, 0) * max(n2 - both, 0)
+    error = 1.96 * np.sqrt(variance / ((both + 1) ** 2 * (both + 2)))
+    known = float(pairs.weight[pairs.known].sum())
+    return max(known, relevant - float(error)) / total, (relevant + float(error)) / total
+
+
+def _clicked_over_rate(pairs: Pairs, score: Floats, use: Bools) -> float:
+    from sklearn.isotonic import IsotonicRegression
+
+    clicked = pairs.known
+    isotonic = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
+    isotonic.fit(score[use], clicked[use].astype(float), sample_weight=pairs.weight[use])
+    rate = isotonic.predict(score[use & clicked])
+    return float(pairs.weight[clicked].sum() / max(rate.mean(), 1e-9)) if len(rate) else 0.0
+
+
 @dataclass(frozen=True)
 class Evidence:
     """The likelihood of each pair's click and label if it is relevant and if not; (K,) arrays.
@@ -136,7 +187,7 @@ class Evidence:
     def of(cls, pairs: Pairs, coverage: Coverage, misclick: float) -> Evidence:
         """Return the likelihoods; `misclick` is the share of irrelevant pairs that are clicked."""
         seen = np.clip(coverage.clicked[pairs.q], 1e-3, 1.0)
-        unseen = np.clip(1 - coverage.known[pairs.q], 1e-3, 1.0)
+        unseen = np.clip(1 - coverage.known[pairs.q], MIN_UNSEEN_SHARE, 1.0)
         clicked = pairs.clicks > 0
         if_relevant, if_not = (
             np.where(clicked, seen, unseen),

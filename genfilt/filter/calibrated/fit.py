@@ -10,12 +10,16 @@ from genfilt.common.arrays import Bools, Floats, Rows, Vectors
 from genfilt.common.errors import UserError
 from genfilt.filter.agreement.attribute_values import RequestedValue
 from genfilt.filter.calibrated.coverage import (
+    BETWEEN_BOUNDS,
+    CLICKS_ALONE,
     INITIAL_MISCLICK_RATE,
+    MIN_UNSEEN_SHARE,
     Coverage,
     Evidence,
     Pairs,
     estimate_coverage,
     misclick_rate,
+    rate_range,
 )
 from genfilt.filter.calibrated.design import MIN_RELEVANT_PAIRS, Design, Training
 from genfilt.filter.calibrated.model import Calibration
@@ -82,9 +86,15 @@ def _fit(training: Training, attributes: bool) -> Fit:
     design, pairs = Design.of(training, models, attributes).thinned(training.pairs)
     training = replace(training, pairs=pairs)
     evidence, coverage, weights, relevant = _fit_coverage_and_weights(design, training)
+    score = _cross_fitted_scores(design, training, evidence, weights)
+    rates = rate_range(pairs, coverage, score, ~design.vetoed)
+    if coverage.method == CLICKS_ALONE and rates is not None:
+        training = replace(training, base_rate=float(np.sqrt(rates[0] * rates[1])))
+        evidence, coverage, weights, relevant = _fit_coverage_and_weights(design, training)
+        coverage = replace(coverage, method=BETWEEN_BOUNDS)
+        score = _cross_fitted_scores(design, training, evidence, weights)
     fold = products.fold[pairs.f]
     queries = len(training.queries.vectors)
-    score = _cross_fitted_scores(design, training, evidence, weights)
     crossed, strength = choose_offsets(score, pairs, fold, evidence, queries)
     score = score + crossed[pairs.q, fold]
     offsets = np.zeros_like(crossed)
@@ -92,6 +102,9 @@ def _fit(training: Training, attributes: bool) -> Fit:
         linear = design.rows @ weights[:-1] + weights[-1]
         offsets = fit_offsets(linear, pairs, fold, evidence, queries, strength)
     scores, levels, relevant = _fit_isotonic(score, pairs.weight, evidence, relevant)
+    base_rate = float((relevant * pairs.weight).sum() / pairs.weight.sum())
+    if rates is not None:  # the weights and the counts are two estimates of one share
+        rates = min(rates[0], base_rate), max(rates[1], base_rate)
     calibration = Calibration(
         made_for=training.made_for,
         linear=weights[[0, 1, 2, -1]],
@@ -99,10 +112,11 @@ def _fit(training: Training, attributes: bool) -> Fit:
         title_models=models,
         scores=scores,
         probabilities=levels,
-        base_rate=float((relevant * pairs.weight).sum() / pairs.weight.sum()),
+        base_rate=base_rate,
         method=coverage.method,
+        base_rate_range=rates,
     )
-    unseen = np.clip(1 - coverage.known, 1e-3, 1.0)
+    unseen = np.clip(1 - coverage.known, MIN_UNSEEN_SHARE, 1.0)
     return Fit(calibration, pairs, score, relevant, design.vetoed, unseen, offsets)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from genfilt.common.arrays import Floats, Rows
 from genfilt.filter.audit import Audit, check_target
-from genfilt.filter.calibrated.coverage import Pairs
+from genfilt.filter.calibrated.coverage import CHAPMAN, Pairs
 from genfilt.filter.calibrated.fit import Fit
 from genfilt.filter.calibrated.model import Calibration
 from genfilt.filter.calibrated.reliability import (
@@ -18,6 +18,7 @@ from genfilt.filter.calibrated.reliability import (
     TrainPairs,
     curves_by_group,
     estimated_curve,
+    model_error,
     reliability,
     train_population,
 )
@@ -56,18 +57,19 @@ def record_of(
         populations.append(train_population(fit).only(mine))
         names += [categories[f] for f in fit.pairs.f[mine].tolist()]
     population = TrainPairs.joined(populations)
+    error = model_error(fits[0][0].calibration)
     rate = float((population.relevant * population.weight).sum() / population.weight.sum())
     audit = {
         "population": (
             f"all {population.weight.sum():,.0f} train pairs, {rate:.5f} of "
-            f"them relevant by {fits[0][0].calibration.method}; precision and recall of the "
-            f"unknown ones"
+            f"them relevant{_range(fits[0][0].calibration)} by {fits[0][0].calibration.method}; "
+            f"precision and recall of the unknown ones"
         ),
         "base_rate": rate,
         "forecast": asdict(forecast_of(fits, log)),
-        "curve": asdict(estimated_curve(population)),
+        "curve": asdict(estimated_curve(population, error)),
         "categories": {
-            name: asdict(curve) for name, curve in curves_by_group(population, names).items()
+            name: asdict(curve) for name, curve in curves_by_group(population, names, error).items()
         },
     }
     bins = {
@@ -88,6 +90,22 @@ def record_of(
     return FitRecord(
         *(json.dumps(each, sort_keys=True, ensure_ascii=False) for each in (state, audit, bins))
     )
+
+
+def share_sentence(calibration: Calibration) -> str:
+    """Return the share of relevant pairs in words, and how wide the answer is."""
+    remedy = "" if calibration.method == CHAPMAN else "; --base-rate gives it, reviews narrow it"
+    return (
+        f"share of relevant train pairs: {calibration.base_rate:.5f}{_range(calibration)}, by "
+        f"{calibration.method}{remedy}"
+    )
+
+
+def _range(calibration: Calibration) -> str:
+    if calibration.base_rate_range is None:
+        return ""
+    low, high = calibration.base_rate_range
+    return f" (range {low:.5f} to {high:.5f})"
 
 
 def audit_of(record: FitRecord, target_precision: float, sigma: float | None = None) -> Audit:

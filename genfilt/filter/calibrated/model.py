@@ -14,7 +14,7 @@ it is the log odds by the title model of v. All of it is one inner product,
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -62,6 +62,8 @@ class Calibration:
         scores, probabilities: (N,) knots of the monotone map, both ascending.
         base_rate: estimated share of relevant pairs among all train pairs.
         method: how the base rate was estimated.
+        base_rate_range: the lowest and highest base rate that the log allows, None where the user
+            gave it or nothing bounds it.
     """
 
     made_for: dict[str, str]
@@ -72,6 +74,7 @@ class Calibration:
     probabilities: Floats
     base_rate: float
     method: str
+    base_rate_range: tuple[float, float] | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return the fit as JSON has it, the same for equal fits."""
@@ -87,6 +90,7 @@ class Calibration:
             "probabilities": self.probabilities.tolist(),
             "base_rate": self.base_rate,
             "method": self.method,
+            "base_rate_range": self.base_rate_range,
         }
 
     @classmethod
@@ -110,6 +114,7 @@ class Calibration:
                 probabilities=np.array(found["probabilities"], dtype=np.float64),
                 base_rate=float(found["base_rate"]),
                 method=found["method"],
+                base_rate_range=_range(found.get("base_rate_range")),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
@@ -143,6 +148,21 @@ def _weight(
 ) -> Weight:
     pairs = (confirm[0], confirm[1]), (contradict[0], contradict[1]), (vetoes[0], vetoes[1])
     return Weight(confirm=pairs[0], contradict=pairs[1], vetoes=pairs[2], **rest)
+
+
+def _range(found: Sequence[float] | None) -> tuple[float, float] | None:
+    return None if found is None else (float(found[0]), float(found[1]))
+
+
+def unknown_probability(probability: Floats, unseen: Floats) -> Floats:
+    """Return the probability that a pair without click and label is relevant, of any shape.
+
+    Args:
+        probability: that a pair with such a score is relevant, known or not.
+        unseen: share of the query's relevant pairs with neither click nor label.
+    """
+    left = unseen * probability
+    return np.asarray(left / np.maximum(left + 1 - probability, 1e-300))
 
 
 def _packed(row: Vectors) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from genfilt.common.arrays import Floats, Rows
+from genfilt.common.console import say
 from genfilt.common.errors import UsageError, UserError
 from genfilt.features.corpus import Corpus
 from genfilt.features.embed import Embedder
@@ -24,11 +25,13 @@ from genfilt.filter.calibrated.fit_record import (
     audit_of,
     made_for,
     record_of,
+    share_sentence,
     stored_parts,
 )
 from genfilt.filter.calibrated.reliability import MIN_CANDIDATE_PROBABILITY
 from genfilt.filter.calibrated.sampling import sample_pairs
 from genfilt.filter.joining import Watermark, title_candidates
+from genfilt.filter.precision_curve import described, proposed_sigma, surest_sigma
 from genfilt.store.store import Store
 
 CATEGORIES = """
@@ -55,24 +58,29 @@ class CalibratedRule:
         self.store, self.scorers, self.record = store, scorers, record
 
     def sigma_for(self, precision: float) -> float:
-        """Return the sigma with the largest recall at this estimated precision on train.
+        """Return the sigma with the largest recall whose precision on train is surely this.
+
+        Surely is by the low end of the interval; where none reaches it, by the estimate, with a
+        remark.
 
         Raises:
-            UserError: no sigma reaches the precision.
+            UserError: no estimate reaches the precision; names the sigma that comes nearest.
         """
-        found = audit_of(self.record, precision)
-        if found.best.sigma is None:
-            known = [
-                (value, sigma)
-                for value, sigma in zip(found.curve.precision, found.curve.sigma, strict=True)
-                if value is not None
-            ]
-            best, sigma = max(known, default=(0.0, 0.0))
+        curve = audit_of(self.record, precision).curve
+        found, sure = proposed_sigma(curve, precision)
+        if found.sigma is None:
+            best = surest_sigma(curve)
             raise UserError(
-                f"No sigma reaches an estimated precision of {precision:g} on train (the best is "
-                f"{best:.3f}, at --sigma {sigma:g}); give --sigma yourself, or more labels."
+                f"No sigma reaches an estimated precision of {precision:g} on train"
+                + ("" if best.sigma is None else f" (the best is {described(best)})")
+                + "; give --sigma yourself, or label or review pairs (genfilt audit --sample 50)."
             )
-        return found.best.sigma
+        if not sure:
+            say(
+                f"no sigma has a precision of {precision:g} at the low end of its interval; took "
+                f"the estimate's: {described(found)}"
+            )
+        return found.sigma
 
     def query_candidates(self, floor: float, since: Watermark) -> Iterator[pa.Table]:
         """Yield all (q, f) whose probability reaches the floor; `since` changes nothing."""
@@ -171,6 +179,7 @@ def fit_calibrated(
     names = [str(category.get(f, "")) for f in corpus.features.f.tolist()]
     measured = [(fit, rows) for fit, (_, rows) in zip(fits, parts, strict=True)]
     record = record_of(measured, data.log, corpus.queries.numbers, names)
+    say(share_sentence(fits[0].calibration))
     scorers = [
         Scorer(fit.calibration, part, fit.unseen, fit.offsets, rows)
         for fit, (part, rows) in zip(fits, parts, strict=True)

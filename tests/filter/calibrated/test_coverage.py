@@ -3,7 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from genfilt.filter.calibrated.coverage import Evidence, Pairs, estimate_coverage
+from genfilt.filter.calibrated.coverage import (
+    BETWEEN_BOUNDS,
+    Evidence,
+    Pairs,
+    estimate_coverage,
+)
 from genfilt.filter.calibrated.fit import fit_calibration
 from genfilt.filter.calibrated.sampling import sample_pairs, with_log
 from tests.filter.calibrated.world import (
@@ -19,13 +24,35 @@ def test_the_share_of_relevant_pairs_is_found_from_clicks_and_labels(world: Worl
         assert "Chapman" in fit.calibration.method
 
 
-def test_clicks_alone_give_a_cautious_share(world: World) -> None:
-    log = world.log(clicked=0.7, labelled=0.0)
-    log = log.only(log.label < 0)
-    fit = fit_calibration(world.training(log))
+def test_clicks_alone_give_a_range_that_has_the_share(world: World) -> None:
     rate = world.truth[:, world.train].mean()
-    assert "Chao" in fit.calibration.method
-    assert 0.5 * rate < fit.calibration.base_rate < 1.2 * rate
+    for clicked in (0.7, 0.35):
+        log = world.log(clicked=clicked, labelled=0.0)
+        fit = fit_calibration(world.training(log.only(log.label < 0)))
+        assert fit.calibration.method == BETWEEN_BOUNDS
+        low, high = fit.calibration.base_rate_range
+        assert low < rate < high
+        assert low <= fit.calibration.base_rate <= high
+        assert 0.6 * rate < fit.calibration.base_rate < 1.5 * rate
+
+
+def test_labels_give_a_range_by_their_sampling_error(world: World) -> None:
+    rate = world.truth[:, world.train].mean()
+    widths = []
+    for share in (0.2, 0.5):
+        fit = fit_calibration(world.training(world.log(clicked=share, labelled=share)))
+        low, high = fit.calibration.base_rate_range
+        assert low < rate < high
+        widths.append(high - low)
+    assert widths[1] < widths[0]
+
+
+def test_a_given_total_is_kept() -> None:
+    q = np.array([0, 0, 1, 1, 1, 1])
+    clicks, nothing = np.array([5, 4, 1, 1, 1, 2]), np.full(6, -1, np.int8)
+    pairs = Pairs(q, np.arange(6), np.full(6, 1.0), clicks, nothing)
+    found = estimate_coverage(pairs, 2, base_rate=10 / 6, size=np.array([2.0, 90.0]))
+    assert found.relevant.sum() == pytest.approx(10)
 
 
 def test_a_given_base_rate_is_kept(world: World) -> None:

@@ -127,8 +127,12 @@ class Page:
 
     def width(self, name: str, width: int, folder: Path) -> tuple[int, int]:
         """Take a screenshot at a width; return the widths of content and window."""
-        self.browser.set_window_size(width, 900)
-        self.wait(lambda: self.script("return innerWidth") <= max(width, 500))
+        # A window has at least 500 pixels.
+        self.browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+        )
+        self.wait(lambda: self.script("return innerWidth") == width)
         self.browser.save_screenshot(str(folder / f"{name}.png"))
         content, window = self.script("return [document.documentElement.scrollWidth, innerWidth]")
         return content, window

@@ -138,6 +138,10 @@ def test_the_page_fits_wide_narrow_and_dark(db: Path, page: Page, tmp_path: Path
         page.press("\ue014")  # arrow right
         if page.script("return state.at === state.shown.length - 1"):
             break
+    page.script("for (const part of document.querySelectorAll('details')) part.open = true")
+    content, window = page.width("open", 390, tmp_path)
+    assert content <= window
+    page.script("for (const part of document.querySelectorAll('details')) part.open = false")
     for name, scheme in (("light", "light"), ("dark", "dark")):
         browser.execute_cdp_cmd(
             "Emulation.setEmulatedMedia",

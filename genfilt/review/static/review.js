@@ -106,7 +106,9 @@ async function lookUp() {
   box.replaceChildren("Looking it up. The first time may take a while.");
   try {
     const found = await source.fetched(`/api/explain?${new URLSearchParams({ query, product })}`);
-    const place = found.rank === null ? null : `place ${found.rank} of ${found.candidates} stored for this search`;
+    const place = found.rank === null ? null : found.rank <= found.candidates
+      ? `place ${found.rank} of ${found.candidates} products stored for this search`
+      : `not stored: the ${found.candidates} products stored for this search score higher`;
     return box.replaceChildren(
       element("p", { text: `${found.query} · ${found.title}`, dir: "auto", class: "soft" }),
       element("p", { text: found.why }), scores(found),

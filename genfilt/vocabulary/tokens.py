@@ -79,14 +79,16 @@ class Phrases(Generic[T]):
     def __init__(self) -> None:
         self._exact: dict[tuple[str, ...], T] = {}
         self._stems: dict[tuple[str, ...], T] = {}
-        self._longest = 0
+        self._longest: dict[str, int] = {}  # words of a phrase, by the stem of its first one
 
     def add(self, phrase: str, entry: T) -> None:
         """Add a phrase; the first entry of a phrase stays."""
         key = words(phrase)
         self._exact.setdefault(key, entry)
-        self._stems.setdefault(_stems(key), entry)
-        self._longest = max(self._longest, len(key))
+        stems = _stems(key)
+        self._stems.setdefault(stems, entry)
+        if stems:
+            self._longest[stems[0]] = max(self._longest.get(stems[0], 0), len(key))
 
     def get(self, key: Sequence[str]) -> T | None:
         """Return what exactly these words stand for."""
@@ -112,7 +114,9 @@ class Phrases(Generic[T]):
             at = at + 1 if match is None else match.end
 
     def _at(self, tokens: Sequence[Token], start: int, without: Collection[int]) -> Match[T] | None:
-        limit = min(len(tokens), start + self._longest)
+        limit = min(len(tokens), start + self._longest.get(singular(tokens[start].lower), 0))
+        if limit == start:
+            return None  # most words begin no phrase
         end = start + 1
         while end < limit and not tokens[end].breaks and end not in without:
             end += 1

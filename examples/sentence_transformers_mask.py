@@ -3,15 +3,17 @@
     python examples/sentence_transformers_mask.py
     python examples/sentence_transformers_mask.py --db artifacts/genfilt.duckdb
 
-Three runs from the same weights on the same batches: each query's own click as its only positive
-(the library's MultipleNegativesRankingLoss), the log's other verdicts as positives too, and
-genfilt's corrections as well. Only the last two lines of `train` differ from a run without genfilt.
+Five runs from the same weights on the same batches: each query's own click as its only positive
+(the library's MultipleNegativesRankingLoss); the same without the negatives that an untrained guide
+finds nearer than the click (its GISTEmbedLoss, columns of titles alone); the log's other verdicts
+as positives too; genfilt's corrections dropped from the negatives, and as positives.
 """
 
 from __future__ import annotations
 
 import time
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import numpy as np
 from datasets import Dataset
@@ -21,8 +23,12 @@ from sentence_transformers import (
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
-from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.losses import (
+    GISTEmbedLoss,
+    MultipleNegativesRankingLoss,
+)
 from synth_shop import Held, database, options
+from torch import nn
 from transformers import PrinterCallback
 
 from trainer.config import MINILM
@@ -33,9 +39,21 @@ TEMPERATURE = 0.05
 LAYERS = 3  # that are trained
 
 
-def train(
-    positives: Positives | None, rows: Dataset, epochs: int, seed: int
-) -> SentenceTransformer:
+Way = Positives | Literal["click", "guide"]
+
+
+def loss_of(model: SentenceTransformer, way: Way) -> nn.Module:
+    """Return the loss of a way to treat false negatives."""
+    if isinstance(way, Positives):
+        return MaskedRankingLoss(model, way, TEMPERATURE)
+    if way == "click":
+        return MultipleNegativesRankingLoss(model, scale=1 / TEMPERATURE)
+    guide = SentenceTransformer(bert_folder(MINILM), device="cpu")
+    columns = {"contrast_anchors": False, "contrast_positives": False}
+    return GISTEmbedLoss(model, guide, temperature=TEMPERATURE, **columns)
+
+
+def train(way: Way, rows: Dataset, epochs: int, seed: int) -> SentenceTransformer:
     """Return all-MiniLM trained on (query, title) rows whose column label holds q and p."""
     model = SentenceTransformer(bert_folder(MINILM), device="cpu")
     model.max_seq_length = 32
@@ -55,11 +73,7 @@ def train(
             seed=seed,
             use_cpu=True,
         )
-        loss = (
-            MultipleNegativesRankingLoss(model, scale=1 / TEMPERATURE)
-            if positives is None
-            else MaskedRankingLoss(model, positives, TEMPERATURE)
-        )
+        loss = loss_of(model, way)
         trainer = SentenceTransformerTrainer(model, arguments, train_dataset=rows, loss=loss)
         trainer.remove_callback(PrinterCallback)
         trainer.train()
@@ -67,24 +81,26 @@ def train(
 
 
 def main() -> None:
-    """Train three times and compare."""
+    """Train five times and compare."""
     given = options(__doc__.splitlines()[0], epochs=4, seeds=1)
     db, truth = database(given)
     held = Held.read(db, truth)
-    tables = {
-        "own click alone": None,
+    ways: dict[str, Way] = {
+        "own click alone": "click",
+        "GISTEmbed's guide": "guide",
         "verdicts of the log": Positives(db, genfilt=False),
+        "corrections dropped": Positives(db, drop=True),
         "and corrections": Positives(db),
     }
     clicks = Positives(db).clicks()
     rows = Dataset.from_dict(
         {"query": clicks.queries, "title": clicks.titles, "label": clicks.numbers.tolist()}
     )
-    scores: dict[str, list[NDArray[np.float32]]] = {name: [] for name in tables}
-    for name, positives in tables.items():
+    scores: dict[str, list[NDArray[np.float32]]] = {name: [] for name in ways}
+    for name, way in ways.items():
         began = time.monotonic()
         for seed in range(given.seeds):
-            model = train(positives, rows, given.epochs, seed)
+            model = train(way, rows, given.epochs, seed)
             queries = model.encode(held.queries, normalize_embeddings=True)
             titles = model.encode(held.titles, normalize_embeddings=True)
             scores[name].append(queries @ titles.T)

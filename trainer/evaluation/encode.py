@@ -37,6 +37,7 @@ class EncodedBenchmark:
     fused: NumberedVectors
     white: int  # products without a readable picture, encoded as a white one
     unreadable: dict[int, str]  # of these the products whose file cannot be read, with the reason
+    learned: int | None = None  # first columns, without an untrained copy's; None for all
 
     def scorers(self) -> dict[str, Scorer]:
         """Return the four scores of the paper's tables by name."""
@@ -85,6 +86,7 @@ def encode_numbers(
         fused=NumberedVectors(products, _stacked(fused)),
         white=white,
         unreadable=unreadable,
+        learned=model.config.embed_dim,
     )
 
 
@@ -134,14 +136,22 @@ def _stacked(parts: list[Tensor]) -> Vectors:
 
 
 def image_weights(encoded: EncodedBenchmark, benchmark: Benchmark) -> dict[str, float | None]:
-    """Return the mean weight of the picture in M over a split's products, by category (Table 6)."""
+    """Return the mean weight of the picture in M over a split's products, by category (Table 6).
+
+    The learned columns count alone: an untrained copy's stand in M and T, and in no picture.
+    """
     products = np.fromiter(benchmark.categories, np.int32, len(benchmark.categories))
     names = np.array(list(benchmark.categories.values()))
-    fused = encoded.fused.at(products)
-    weight = image_weight(
-        np.einsum("nd,nd->n", fused, encoded.image.at(products), dtype=np.float64),
-        np.einsum("nd,nd->n", fused, encoded.title.at(products), dtype=np.float64),
+    fused, image, title = (
+        side.at(products)[:, : encoded.learned].astype(np.float64)
+        for side in (encoded.fused, encoded.image, encoded.title)
     )
+    # Beside a copy the picture's columns are longer than the title's.
+    by_image, by_title = (
+        np.einsum("nd,nd->n", fused, side / np.linalg.norm(side, axis=1, keepdims=True))
+        for side in (image, title)
+    )
+    weight = image_weight(by_image, by_title)
     found = {str(name): weight[names == name] for name in np.unique(names)}
     return {
         name: finite(float(np.nanmean(part))) if np.isfinite(part).any() else None

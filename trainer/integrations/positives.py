@@ -64,16 +64,19 @@ class Positives:
     Args:
         db: a genfilt database.
         genfilt: whether corrections count; without them reviews, labels and clicks of train do.
+        drop: corrected pairs are not positive but leave the denominator, as other tools treat
+            suspected false negatives.
 
     Raises:
         UserError: the database cannot be opened.
     """
 
-    def __init__(self, db: Path | str, *, genfilt: bool = True) -> None:
+    def __init__(self, db: Path | str, *, genfilt: bool = True, drop: bool = False) -> None:
         self.db = Path(db)
         with open_database(self.db) as connection:
             contents = load_catalogue(connection).contents
-            self._masks = Masks(load_known_pairs(connection, genfilt=genfilt), contents)
+            known = load_known_pairs(connection, genfilt=genfilt)
+            self._masks = Masks(known, contents, drop=drop)
 
     def clicks(self) -> Clicks:
         """Return the train clicks as rows for a trainer of (query, product) pairs.
@@ -133,6 +136,12 @@ class Positives:
         mask: Mask = getattr(masks, modality) & known
         return mask
 
+    def ignored_mask(self, queries: Integers, products: Integers) -> Mask | None:
+        """Return (B, G): does column g leave query b's denominator; None without `drop`."""
+        known = products != UNKNOWN
+        masks = self._masks.ignored(queries, np.where(known, products, 0).astype(np.int32))
+        return None if masks is None else masks.title & known
+
     def image_title_mask(self, products: Integers) -> Mask:
         """Return (B, B): does product a's picture match product b's title; always its own."""
         known = products != UNKNOWN
@@ -174,9 +183,11 @@ class MaskedRankingLoss(nn.Module):
                 "(Positives.numbers gives them)."
             )
         numbers = labels.cpu().numpy().astype(np.int32)
-        mask = self.positives.query_mask(numbers[:, 0], numbers[:, 1:].T.ravel())
-        positive = with_own(mask).to(labels.device)
-        return contrastive(made[0], torch.cat(made[1:]), positive, self.temperature)
+        queries, products = numbers[:, 0], numbers[:, 1:].T.ravel()
+        positive = with_own(self.positives.query_mask(queries, products)).to(labels.device)
+        left_out = self.positives.ignored_mask(queries, products)
+        ignored = None if left_out is None else torch.tensor(left_out).to(labels.device)
+        return contrastive(made[0], torch.cat(made[1:]), positive, self.temperature, ignored)
 
     def get_config_dict(self) -> dict[str, object]:
         """Return the loss's settings, for the library's model card."""

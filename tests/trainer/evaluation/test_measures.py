@@ -96,6 +96,27 @@ def test_image_weights_by_category(encoded: EncodedBenchmark, small: Benchmark) 
         assert found[name] == expected
 
 
+def test_an_untrained_copys_columns_are_no_part_of_the_images_weight(
+    encoded: EncodedBenchmark, small: Benchmark
+) -> None:
+    def beside(side: NumberedVectors, share: float, seed: int) -> NumberedVectors:
+        copy = np.random.default_rng(seed).normal(size=(len(side.values), 5))
+        columns = [(1 - share) ** 0.5 * side.values, share * copy]
+        return NumberedVectors(side.numbers, np.concatenate(columns, axis=1))
+
+    width = encoded.fused.values.shape[1]
+    with_copy = replace(
+        encoded,
+        fused=beside(encoded.fused, 0.4, 1),
+        title=beside(encoded.title, 0.4, 1),
+        image=beside(encoded.image, 0.0, 2),
+        learned=width,
+    )
+    found, wanted = (image_weights(one, small) for one in (with_copy, encoded))
+    assert found == {name: pytest.approx(weight, abs=1e-6) for name, weight in wanted.items()}
+    assert image_weights(replace(with_copy, learned=None), small) != wanted
+
+
 def test_gaps_are_paired_and_take_their_side(encoded: EncodedBenchmark, small: Benchmark) -> None:
     pairs = {
         (q, p): y

@@ -36,16 +36,17 @@ def run(folder: Path, name: str, *words: str, **environment: str) -> str:
     return done.stdout
 
 
-def check_table(text: str) -> None:
+def check_table(text: str, *more: str) -> None:
     assert "pairs with a held-out label or click" in text
-    for name in ("own click alone", "verdicts of the log", "and corrections"):
+    for name in ("own click alone", "verdicts of the log", "and corrections", *more):
         (row,) = (line for line in text.splitlines() if line.startswith(f"{name}  "))
         assert 0 <= float(row.removeprefix(name).split()[0]) <= 1
 
 
 def test_the_sentence_transformers_example_takes_a_database(shop: Path, tmp_path: Path) -> None:
     words = ("--db", str(shop), "--epochs", "1")
-    check_table(run(tmp_path, "sentence_transformers_mask.py", *words))
+    made = run(tmp_path, "sentence_transformers_mask.py", *words)
+    check_table(made, "GISTEmbed's guide", "corrections dropped")
 
 
 def test_the_open_clip_example_takes_a_database(shop: Path, tmp_path: Path) -> None:

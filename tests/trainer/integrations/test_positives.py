@@ -142,6 +142,22 @@ def test_with_a_table_every_positive_of_the_batch_counts(db: Path) -> None:
     assert loss.get_config_dict() == {"temperature": 0.1, "positives": "shop.duckdb"}
 
 
+def test_dropped_corrections_leave_the_denominator_and_pull_nothing(db: Path) -> None:
+    model = small_model()
+    loss = MaskedRankingLoss(model, Positives(db, drop=True), temperature=0.1)
+    titles, labels = ["jacket", "coat"], torch.tensor([[0, 0], [1, 2]])  # q0 is corrected to coat
+    q, t = (
+        functional.normalize(model(part)["sentence_embedding"], dim=-1)
+        for part in features(model, QUERIES[:2], titles)
+    )
+    own = torch.eye(2, dtype=torch.bool)
+    ignored = torch.tensor([[False, True], [False, False]])
+    found = loss(features(model, QUERIES[:2], titles), labels)
+    assert torch.allclose(found, contrastive(q, t, own, 0.1, ignored))
+    assert not torch.allclose(found, contrastive(q, t, own, 0.1))
+    assert Positives(db).ignored_mask(*np.zeros((2, 2), np.int32)) is None
+
+
 def test_a_mined_negative_that_the_table_knows_better_is_a_positive(db: Path) -> None:
     model = small_model()
     loss = MaskedRankingLoss(model, Positives(db), temperature=0.1)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from genfilt.common.console import is_verbose, say
@@ -49,7 +50,12 @@ class RayEngine:
         """Yield (key, result) for each item; see `Engine.map`."""
         from genfilt.engines.ray_pool import Pool
 
-        yield from Pool(opener, self.workers, self.gpus, overlap=overlap).results(items, batch)
+        rest = iter(items)
+        first = list(islice(rest, self.workers * batch))
+        workers = min(self.workers, -(-len(first) // batch))  # no model opens for nothing
+        if workers:
+            pool = Pool(opener, workers, self.gpus, overlap=overlap)
+            yield from pool.results(chain(first, rest), batch)
 
 
 @contextmanager

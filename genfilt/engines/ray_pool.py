@@ -7,6 +7,7 @@ its worker again is lost alone.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -21,7 +22,7 @@ from ray.exceptions import RayError, RayTaskError
 from genfilt.common.console import is_verbose, say
 from genfilt.common.errors import UserError
 from genfilt.engines.protocol import Item, Lost, Opener, Result
-from genfilt.engines.ray_worker import Answer, RayWorker
+from genfilt.engines.ray_worker import Answer, Driver, RayWorker
 from genfilt.engines.versions import versions
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Pool(Generic[Item, Result]):
     ) -> None:
         self._working = IN_FLIGHT if overlap else 1  # batches that an actor works on at once
         self._opener = ray.put(opener)
-        self._expected = ray.put(versions())
+        self._driver = ray.put(Driver(versions(), _settings(), is_verbose()))
         self._actors = ray.remote(RayWorker).options(
             num_cpus=1,
             num_gpus=gpus,
@@ -104,7 +105,7 @@ class Pool(Generic[Item, Result]):
 
     def _hire(self) -> Seat[Item]:
         actor = cast("ActorHandle[RayWorker[Any, Any]]", self._actors.remote())
-        return Seat(actor, actor.open.remote(self._expected, self._opener, is_verbose()))
+        return Seat(actor, actor.open.remote(self._driver, self._opener))
 
     def _fill(self, new: Iterator[Batch[Item]]) -> bool:
         """Hand out batches; return whether any has no outcome yet."""
@@ -231,6 +232,11 @@ class Pool(Generic[Item, Result]):
             _close(seat)
 
 
+def _settings() -> dict[str, str]:
+    """Return genfilt's own settings, among them the access key of a model server."""
+    return {name: value for name, value in os.environ.items() if name.startswith("GENFILT_")}
+
+
 def _close(seat: Seat[Any]) -> None:
     """End an actor: by itself where it is idle, so that its server ends with it."""
     if seat.opening is None and not seat.running:
@@ -247,6 +253,5 @@ def _kill(seat: Seat[Any]) -> None:
 def _sentence(error: RayError) -> str:
     """Return the gist of Ray's report of a death, which has many lines."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if not line.endswith(":") and "=" not in line.split(" ")[0]]
-    named = [line for line in lines if "died" in line or "exit" in line or "memory" in line]
-    return " ".join([*named, *told, type(error).__name__][:1])[:300].rstrip(".")
+    named = [line for line in lines if any(word in line for word in ("died", "exit", "memory"))]
+    return [*named, type(error).__name__][0][:300].rstrip(".")

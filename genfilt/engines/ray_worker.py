@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import threading
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,21 @@ class Answer(Generic[Result]):
     fault: str | None = None
 
 
+@dataclass(frozen=True)
+class Driver:
+    """What a worker takes over from the driver.
+
+    Attributes:
+        versions: that the worker must have too.
+        settings: environment variables, for those that the worker's host has not set.
+        verbose: whether details are printed.
+    """
+
+    versions: Mapping[str, str]
+    settings: Mapping[str, str]
+    verbose: bool
+
+
 class RayWorker(Generic[Item, Result]):
     """The process behind an actor."""
 
@@ -39,16 +55,16 @@ class RayWorker(Generic[Item, Result]):
         self._work: Work[Item, Result] | None = None
         self._first, self._warm = threading.Lock(), False
 
-    def open(
-        self, expected: Mapping[str, str], opener: Opener[Item, Result], verbose: bool
-    ) -> None:
+    def open(self, driver: Driver, opener: Opener[Item, Result]) -> None:
         """Open the work.
 
         Raises:
             UserError: the worker's versions are not the driver's, or the work cannot be opened.
         """
-        set_level(quiet=False, verbose=verbose)
-        unlike = difference(expected, versions())
+        set_level(quiet=False, verbose=driver.verbose)
+        for name, value in driver.settings.items():
+            os.environ.setdefault(name, value)
+        unlike = difference(driver.versions, versions())
         if unlike is not None:
             raise UserError(
                 f"The worker on {platform.node()} {unlike}: install the same on every node."

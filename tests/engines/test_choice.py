@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from genfilt.common.errors import UsageError, UserError
+from genfilt.engines import ray
 from genfilt.engines.choice import EngineChoice, EngineName, open_engine
 from genfilt.engines.ray import ADDRESS_VARIABLE
 from genfilt.engines.versions import difference, versions
@@ -45,6 +48,27 @@ def test_an_address_of_a_ray_client_in_the_environment_is_refused(
         open_engine(EngineChoice(EngineName.ray)),
     ):
         pass
+
+
+def test_without_ray_the_install_line_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with (
+        pytest.raises(UserError, match=r"run pip install 'genfilt\[ray\]'"),
+        open_engine(EngineChoice(EngineName.ray)),
+    ):
+        pass
+
+
+def test_workers_are_as_many_as_find_room_and_gpus_must_be_there(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cluster = {"CPU": 16.0, "GPU": 4.0}
+    assert ray._workers(cluster, EngineChoice(EngineName.ray)) == 16
+    assert ray._workers(cluster, EngineChoice(EngineName.ray, gpus_per_worker=0.5)) == 8
+    assert ray._workers(cluster, EngineChoice(EngineName.ray, None, 9, 1.0)) == 9
+    assert "9 workers, of which 4 find room now" in capsys.readouterr().err
+    with pytest.raises(UserError, match="--gpus-per-worker is 8 and the cluster has 4 GPUs"):
+        ray._workers(cluster, EngineChoice(EngineName.ray, gpus_per_worker=8.0))
 
 
 def test_equal_versions_do_not_differ_and_others_are_named() -> None:

@@ -83,7 +83,7 @@ def test_a_worker_of_other_versions_is_refused(
 def test_workers_that_end_one_after_another_end_the_run(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_pool, "DEATHS_IN_A_ROW", -2)
+    monkeypatch.setattr(ray_pool, "DEATHS_IN_A_ROW", 0)
     with pytest.raises(UserError, match=r"^2 workers ended one after another"):
         run(engine, Doubling(killed_by=0), 1)
 

@@ -20,15 +20,20 @@ def tables(figures: Rows) -> str:
     plain = [row for row in figures if row["part"] not in traps]
     hard = [row for row in figures if row["part"] in traps and row["captions"] == CAPTIONS[0]]
     best = [row for row in plain if row["rule"] == RULES[2]]
+    recalls = [(rule, _of_rule(rule, _recall)) for rule in RULES if _has(figures, rule)]
     return "\n".join(
         [
             "Recall of the true pairs that no click or label holds, at precision >= 0.95:",
             "",
-            *_table(plain, [(rule, _of_rule(rule, _recall)) for rule in RULES]),
+            *_table(plain, recalls),
             "",
             "What sigma promised and kept, calibrated with attributes:",
             "",
             *_table(best, PROMISES),
+            "",
+            "The share of relevant pairs of train products:",
+            "",
+            *_table([row for row in best if row["part"] == "train products"], SHARES),
             "",
             "The paper's rule at sigmas of its own:",
             "",
@@ -36,9 +41,45 @@ def tables(figures: Rows) -> str:
             "",
             "The traps, with the embedded generators, recall as above:",
             "",
-            *_table(hard, [(rule, _of_rule(rule, _recall)) for rule in RULES]),
+            *_table(hard, recalls),
+            "",
+            "The audit's precision of train products, and what is true:",
+            "",
+            *_audits([row for row in figures if "audit" in row]),
         ]
     )
+
+
+def _has(figures: Rows, rule: str) -> bool:
+    return any(row["rule"] == rule for row in figures)
+
+
+def _audits(figures: Rows) -> list[str]:
+    """Return one line a shop, and how many intervals hold the true precision."""
+    lines = ["| shop | captions | evidence | sigma | said | 95 % | true | corrections | holds |"]
+    lines.append("|---|---|---|---:|---:|---|---:|---:|---|")
+    held: dict[tuple[str, float], list[bool]] = {}
+    wide: list[float] = []
+    for row in figures:
+        shop = f"{row['catalogue']} | {row['captions']} | {row['evidence']}"
+        for sigma, said, low, high, true, _, count in row["audit"]:
+            if true is None or said is None:
+                lines.append(f"| {shop} | {sigma} | none | none | none | {count} | nothing |")
+                continue
+            held.setdefault((row["evidence"], sigma), []).append(low <= true <= high)
+            wide += [high - low] if count >= 200 else []
+            answer = "yes" if low <= true <= high else "no"
+            interval = f"{low:.3f} to {high:.3f}"
+            lines.append(
+                f"| {shop} | {sigma} | {said:.3f} | {interval} | {true:.3f} | {count} | {answer} |"
+            )
+    sums = [
+        f"{evidence}, sigma {sigma}: {sum(each)} of {len(each)} intervals hold the true precision."
+        for (evidence, sigma), each in sorted(held.items())
+    ]
+    if wide:
+        sums.append(f"Width from 200 corrections on: {min(wide):.3f} to {max(wide):.3f}.")
+    return [*lines, "", *sums]
 
 
 def _recall(row: dict[str, Any]) -> float:
@@ -70,12 +111,17 @@ def _get(value: Any, step: str | int) -> Any:
 PROMISES: list[tuple[str, Callable[[Rows], list[float]]]] = [
     ("precision at 0.9", _each("sigma 0.9", 0)),
     ("recall at 0.9", _each("sigma 0.9", 1)),
+    ("pairs at 0.9", _each("sigma 0.9", 2)),
+    ("best recall at a true 0.9", _each("recall at 0.9 precision")),
     ("auto sigma", _each("auto sigma")),
     ("its precision", _each("auto", 0)),
     ("its recall", _each("auto", 1)),
-    ("error, all pairs", _each("error")),
     ("error, pairs from 0.05 on", _each("error of candidates")),
-    ("base rate, estimated", _each("base rate", 0)),
+]
+SHARES: list[tuple[str, Callable[[Rows], list[float]]]] = [
+    ("estimated", _each("base rate", 0)),
+    ("from", _each("base rate", 2)),
+    ("to", _each("base rate", 3)),
     ("true", _each("base rate", 1)),
 ]
 
@@ -90,8 +136,11 @@ PAPER: list[tuple[str, Callable[[Rows], list[float]]]] = [
 def _table(
     figures: Rows, columns: Sequence[tuple[str, Callable[[Rows], list[float]]]]
 ) -> list[str]:
-    lines = ["| catalogue | pairs | captions | true pairs | " + " | ".join(n for n, _ in columns)]
-    lines = [lines[0] + " |", "|---|---|---|---:|" + "---:|" * len(columns)]
+    lines = [
+        "| catalogue | pairs | captions | evidence | true pairs | "
+        + " | ".join(n for n, _ in columns)
+    ]
+    lines = [lines[0] + " |", "|---|---|---|---|---:|" + "---:|" * len(columns)]
     for key in dict.fromkeys(_key(row) for row in figures):
         rows = [row for row in figures if _key(row) == key]
         counts = [row["true pairs"] for row in rows if row["rule"] == rows[0]["rule"]]
@@ -100,8 +149,9 @@ def _table(
     return lines
 
 
-def _key(row: dict[str, Any]) -> tuple[str, str, str]:
-    return str(row["catalogue"]).split()[0], str(row["part"]), str(row["captions"])
+def _key(row: dict[str, Any]) -> tuple[str, ...]:
+    names = (str(row[name]) for name in ("part", "captions", "evidence"))
+    return str(row["catalogue"]).split()[0], *names
 
 
 def _cell(values: list[float], whole: bool) -> str:
@@ -116,7 +166,13 @@ def _cell(values: list[float], whole: bool) -> str:
 
 def draw(figures: Rows, folder: Path) -> None:
     """Draw the recall of each rule and the reliability diagram of Luma."""
-    mine = [row for row in figures if row["catalogue"] == "Luma" and row["part"] == "all"]
+    mine = [
+        row
+        for row in figures
+        if row["catalogue"] == "Luma"
+        and row["part"] == "all"
+        and row["evidence"] == "clicks and labels"
+    ]
     if mine:
         folder.mkdir(parents=True, exist_ok=True)
         _draw_recall(mine, folder / "sigma_recall.png")
@@ -129,7 +185,7 @@ def _draw_recall(mine: Rows, path: Path) -> None:
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.subplots()
     for place, rule in enumerate(RULES):
-        heights = [row["recall"] for row in mine if row["rule"] == rule]
+        heights = [_of_caption(mine, rule, name) for name in CAPTIONS]
         bars = axes.bar(np.arange(3) + 0.27 * (place - 1), heights, 0.25, label=rule)
         axes.bar_label(bars, fmt="%.3f", fontsize=8)
     for at, ceiling in enumerate(CEILINGS):
@@ -143,13 +199,20 @@ def _draw_recall(mine: Rows, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
+def _of_caption(mine: Rows, rule: str, captions: str) -> float:
+    found = [row["recall"] for row in mine if (row["rule"], row["captions"]) == (rule, captions)]
+    return float(found[0]) if found else 0.0
+
+
 def _draw_reliability(mine: Rows, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")
     for axes, name in zip(figure.subplots(1, 3, sharey=True), CAPTIONS, strict=True):
-        bins = next(r["bins"] for r in mine if r["rule"] == RULES[2] and r["captions"] == name)
-        said, seen, pairs = (np.array(column) for column in zip(*bins, strict=True))
+        drawn = [r["bins"] for r in mine if r["rule"] == RULES[2] and r["captions"] == name]
+        if not drawn:
+            continue
+        said, seen, pairs = (np.array(column) for column in zip(*drawn[0], strict=True))
         axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
         axes.scatter(said, seen, s=8 + 14 * np.log10(pairs), color="C2", zorder=3)
         axes.set_title(name, fontsize=9)

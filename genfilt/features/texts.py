@@ -86,12 +86,23 @@ def load_queries(store: Store) -> Texts:
     return Texts(np.array([q for q, _ in pairs], dtype=np.int64), [text for _, text in pairs])
 
 
+def texts_of_kind(kind: str) -> str:
+    """Return the SQL of the distinct texts of kind "title" or "image": number and text."""
+    return (
+        f"SELECT f_{kind} AS number, min({kind}_text) AS text FROM features "
+        f"WHERE {kind}_text <> '' GROUP BY f_{kind}"
+    )
+
+
+def load_numbers(store: Store, kind: str) -> Rows:
+    """Return the f_title or f_image of the distinct texts of a kind, ascending."""
+    numbers = store.arrow(f"SELECT number FROM ({texts_of_kind(kind)}) ORDER BY number")["number"]
+    return np.asarray(numbers.to_numpy(), dtype=np.int64)
+
+
 def load_texts(store: Store, kind: str) -> Texts:
     """Return the distinct texts of kind "title" or "image" by their f_title or f_image."""
-    rows = store.rows(
-        f"SELECT f_{kind}, min({kind}_text) FROM features "
-        f"WHERE {kind}_text <> '' GROUP BY f_{kind} ORDER BY f_{kind}"
-    )
+    rows = store.rows(f"SELECT number, text FROM ({texts_of_kind(kind)}) ORDER BY number")
     return Texts(np.array([f for f, _ in rows], dtype=np.int64), [text for _, text in rows])
 
 

@@ -107,7 +107,7 @@ def block(vectors: VectorSource, first: int, last: int) -> Vectors:
 
 
 def _read(descriptor: int, into: Vectors, at: int) -> None:
-    target = memoryview(into).cast("B")
+    target = memoryview(into.view(np.uint8).reshape(-1))  # type: ignore[arg-type]
     done = 0
     while done < len(target):
         count = os.preadv(descriptor, [target[done:]], at + done)

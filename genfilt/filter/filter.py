@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-
-import numpy as np
-import pyarrow as pa
 
 from genfilt.common.errors import UserError
 from genfilt.features.corpus import load_corpus
 from genfilt.features.embed import Embedder
 from genfilt.features.texts import TEMPLATE, number_features
+from genfilt.filter.candidate_writer import CandidateFile, write_candidates
+from genfilt.filter.join_work import JoinWork, block_runner, join_work
 from genfilt.filter.joining import Watermark
 from genfilt.filter.precision_curve import TARGET_PRECISION
 from genfilt.filter.rules import FilterSettings, Rule, announce, choose_rule, fit_rule
@@ -20,7 +18,7 @@ from genfilt.store.store import Store, now
 
 __all__ = ["FilterCounts", "FilterSettings", "filter_pairs"]
 
-ROWS_PER_WRITE = 1 << 18
+TITLE_LIMIT = "max-title-pairs"
 NO_CAPTIONER = "none"  # in filters.captioner where no picture was described
 
 # Without the texts that belong to no product and stay for `features.f_title` and `f_image`.
@@ -54,7 +52,8 @@ def filter_pairs(store: Store, settings: FilterSettings, embedder: Embedder) -> 
     """Store the candidates of both kinds and make them the current filter, in one transaction.
 
     Where the current filter has the same settings and generators, only queries and feature texts
-    that came since are joined; the result is that of a whole run.
+    that came since are joined; the result is that of a whole run. The embedder's engine computes
+    the blocks of the joins, which a killed run keeps.
 
     Raises:
         UserError: no title was read, or more than `settings.max_pairs` pairs reach the floor; the
@@ -68,22 +67,23 @@ def filter_pairs(store: Store, settings: FilterSettings, embedder: Embedder) -> 
     rule = fit_rule(store, corpus, embedder, choice, settings.base_rate)
     sigma = rule.sigma_for(TARGET_PRECISION) if settings.sigma is None else settings.sigma
     settings = replace(settings, rule=rule.name, sigma=sigma)
-    with store.transaction():
-        since = None
-        if rule.incremental:
-            since = _same_filter(store, settings, embedder, generators)
-        since = since or _new_filter(store, settings, embedder, generators, rule)
-        forget_candidates(store)
-        writer = _Writer(store, since.filter_id, settings.max_pairs)
-        writer.write("qp_candidates", rule.query_candidates(settings.lowest, since))
-        writer.write("it_candidates", rule.title_candidates(settings.image_title_sigma, since))
-        store.connection.execute(
-            "UPDATE filters SET joined_q = ?, joined_f = ? WHERE filter_id = ?",
-            [max(corpus.last_q, since.q), max(corpus.last_f, since.f), since.filter_id],
-        )
+    since = _same_filter(store, settings, embedder, generators) if rule.incremental else None
+    start = since or Watermark(0, -1, -1)
+    with join_work(store, block_runner(embedder.engine)) as work:
+        found = _find(store, settings, rule, start, work)
+        with store.transaction():
+            start = since or _new_filter(store, settings, embedder, generators, rule)
+            forget_candidates(store)
+            for file in found:
+                per_query = file.table == "qp_candidates"
+                file.insert(store, start.filter_id, settings.max_per_query if per_query else None)
+            store.connection.execute(
+                "UPDATE filters SET joined_q = ?, joined_f = ? WHERE filter_id = ?",
+                [max(corpus.last_q, start.q), max(corpus.last_f, start.f), start.filter_id],
+            )
     corrections, of_train, new, alone = store.rows(CORRECTIONS)[0]
     return FilterCounts(
-        filter_id=since.filter_id,
+        filter_id=start.filter_id,
         rule=rule.name,
         sigma=sigma,
         qp_candidates=int(store.scalar(CANDIDATES)),
@@ -92,9 +92,33 @@ def filter_pairs(store: Store, settings: FilterSettings, embedder: Embedder) -> 
         train_corrections=of_train,
         new_corrections=new,
         title_alone=alone,
-        joined_queries=int((corpus.queries.numbers > since.q).sum()),
-        joined_features=int((corpus.features.f > since.f).sum()),
+        joined_queries=int((corpus.queries.numbers > start.q).sum()),
+        joined_features=int((corpus.features.f > start.f).sum()),
     )
+
+
+def _find(
+    store: Store, settings: FilterSettings, rule: Rule, since: Watermark, work: JoinWork
+) -> list[CandidateFile]:
+    """Write the candidates of both kinds that were not joined before to files."""
+    stored = {"qp_candidates": 0, "it_candidates": 0}
+    if since.f >= 0:
+        stored = {name: int(store.scalar(f"SELECT count(*) FROM {name}")) for name in stored}
+    limit = None if settings.max_per_query else settings.max_pairs
+    joins = replace(work, limit=limit)
+    titles = replace(work, limit=settings.max_title_pairs, option=TITLE_LIMIT)
+    kinds = {
+        "qp_candidates": rule.query_candidates(settings.lowest, since, joins),
+        "it_candidates": rule.title_candidates(settings.image_title_sigma, since, titles),
+    }
+    most = {"qp_candidates": limit, "it_candidates": settings.max_title_pairs}
+    options = {"qp_candidates": "--max-pairs", "it_candidates": f"--{TITLE_LIMIT}"}
+    found = []
+    for name, batches in kinds.items():
+        allowed = None if (highest := most[name]) is None else highest - stored[name]
+        path = work.folder / f"{name}.parquet"
+        found.append(write_candidates(name, path, batches, allowed, options[name]))
+    return found
 
 
 def _generators(store: Store) -> tuple[str, str]:
@@ -111,10 +135,10 @@ def _same_filter(
     found = store.rows(
         "SELECT filter_id, joined_q, joined_f FROM filters WHERE current AND rule = ? "
         "AND sigma = ? AND image_title_sigma = ? AND floor = ? AND embedder = ? AND llm = ? "
-        "AND captioner = ? AND template = ?",
+        "AND captioner = ? AND template = ? AND max_per_query IS NULL AND ? IS NULL",
         [
             *(settings.rule, settings.sigma, settings.image_title_sigma, settings.lowest),
-            *(embedder.name, *generators, TEMPLATE),
+            *(embedder.name, *generators, TEMPLATE, settings.max_per_query),
         ],
     )
     return Watermark(*found[0]) if found else None
@@ -133,10 +157,11 @@ def _new_filter(
     store.connection.execute("DELETE FROM qp_candidates")
     store.connection.execute("DELETE FROM it_candidates")
     store.connection.execute(
-        "INSERT INTO filters VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?, true, -1, -1)",
+        "INSERT INTO filters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, true, -1, -1)",
         [
             *(filter_id, rule.name, settings.sigma, settings.image_title_sigma),
-            *(settings.lowest, settings.base_rate, embedder.name, *generators, TEMPLATE, now()),
+            *(settings.lowest, settings.base_rate, settings.max_per_query, embedder.name),
+            *(*generators, TEMPLATE, now()),
         ],
     )
     record = rule.record
@@ -145,35 +170,3 @@ def _new_filter(
         "INSERT INTO filter_fits VALUES (?, ?, ?, ?, ?)", [filter_id, *fit, now()]
     )
     return Watermark(filter_id, -1, -1)
-
-
-class _Writer:
-    """Writes candidates to the store in large columnar batches, up to a limit."""
-
-    def __init__(self, store: Store, filter_id: int, max_pairs: int) -> None:
-        self.store, self.filter_id, self.max_pairs = store, filter_id, max_pairs
-        self.written = sum(
-            int(store.scalar(f"SELECT count(*) FROM {table}"))
-            for table in ("qp_candidates", "it_candidates")
-        )
-
-    def write(self, table: str, batches: Iterator[pa.Table]) -> None:
-        waiting: list[pa.Table] = []
-        for batch in batches:
-            waiting.append(batch)
-            self.written += batch.num_rows
-            if self.written > self.max_pairs:
-                raise UserError(
-                    f"More than {self.max_pairs:,} pairs reach the floor; raise --sigma or "
-                    f"--floor, or allow more with --max-pairs."
-                )
-            if sum(part.num_rows for part in waiting) >= ROWS_PER_WRITE:
-                self._flush(table, waiting)
-                waiting = []
-        self._flush(table, waiting)
-
-    def _flush(self, table: str, waiting: list[pa.Table]) -> None:
-        if waiting:
-            rows = pa.concat_tables(waiting)
-            number = pa.array(np.full(rows.num_rows, self.filter_id, dtype=np.int32))
-            self.store.insert(table, rows.append_column("filter_id", number))

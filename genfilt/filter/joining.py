@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,12 @@ import pyarrow as pa
 
 from genfilt.common.arrays import Bools, Floats, Rows, Vectors
 from genfilt.features.corpus import Corpus
-from genfilt.join.threshold_join import threshold_join
+from genfilt.features.vector_file import VectorFile, VectorSource, gather
+from genfilt.filter.join_work import JoinWork
+from genfilt.join.torch_join import exact_scores
 
-PAIRS_AT_A_TIME = 65_536  # bounds the vectors gathered to score survivors
+PAIRS_AT_A_TIME = 8192  # bounds the vectors gathered to score survivors
+ROWS_AT_A_TIME = 16_384  # of a side that is written to a file
 
 
 @dataclass(frozen=True)
@@ -24,23 +27,32 @@ class Watermark:
     f: int
 
 
-def join_rows(
-    left: Vectors, of_left: Bools, right: Vectors, of_right: Bools, threshold: float
-) -> Iterator[tuple[Rows, Rows, Floats]]:
-    """Join the chosen rows of both sides; yield rows of the whole matrices and their scores."""
-    left_rows, right_rows = np.flatnonzero(of_left), np.flatnonzero(of_right)
-    if not len(left_rows) or not len(right_rows):
-        return
-    for a, b, score in threshold_join(left[left_rows], right[right_rows], threshold):
-        yield left_rows[a], right_rows[b], score
+def side_of(
+    work: JoinWork, name: str, rows: Rows, width: int, vectors_of: Callable[[Rows], Vectors]
+) -> VectorFile:
+    """Write the vectors of some rows as one side of a join; `vectors_of` is asked in parts."""
+    parts = (
+        vectors_of(rows[start : start + ROWS_AT_A_TIME])
+        for start in range(0, len(rows), ROWS_AT_A_TIME)
+    )
+    return work.side(name, (len(rows), width), parts)
 
 
-def inner_products(left: Vectors, a: Rows, right: Vectors, b: Rows) -> Floats:
-    """Return left[a] . right[b] of each pair in float64, (K,)."""
+def inner_products(left: VectorSource, a: Rows, right: VectorSource, b: Rows) -> Floats:
+    """Return left[a] . right[b] of each pair in float64, (K,).
+
+    They are summed in the join's fixed order, so that a pair's cosine is the same in any batch.
+    """
+    import torch
+
     scores = np.empty(len(a), dtype=np.float64)
     for start in range(0, len(a), PAIRS_AT_A_TIME):
         part = slice(start, start + PAIRS_AT_A_TIME)
-        scores[part] = np.einsum("nd,nd->n", left[a[part]], right[b[part]], dtype=np.float64)
+        sides = (
+            torch.from_numpy(np.ascontiguousarray(gather(vectors, rows[part])))
+            for vectors, rows in ((left, a), (right, b))
+        )
+        scores[part] = exact_scores(*sides).numpy()
     return scores
 
 
@@ -78,15 +90,23 @@ def candidate_table(
     )
 
 
-def title_candidates(corpus: Corpus, sigma: float, since: Watermark) -> Iterator[pa.Table]:
+def title_candidates(
+    corpus: Corpus, sigma: float, since: Watermark, work: JoinWork
+) -> Iterator[pa.Table]:
     """Yield the (f_image, f_title) whose i.t reaches sigma, as rows of it_candidates."""
     new_i, new_t = corpus.images.numbers > since.f, corpus.titles.numbers > since.f
-    for left, right in ((new_i, np.ones_like(new_t)), (~new_i, new_t)):
-        for image, title, score in join_rows(corpus.i, left, corpus.t, right, sigma):
+    width = corpus.q.shape[1]
+    for of_i, of_t in ((new_i, np.ones_like(new_t)), (~new_i, new_t)):
+        image_rows, title_rows = np.flatnonzero(of_i), np.flatnonzero(of_t)
+        if not len(image_rows) or not len(title_rows):
+            continue
+        left = side_of(work, "images", image_rows, width, lambda rows: gather(corpus.i, rows))
+        right = side_of(work, "titles", title_rows, width, lambda rows: gather(corpus.t, rows))
+        for image, title, score in work.pairs("join pictures and titles", left, right, sigma):
             yield pa.table(
                 {
-                    "f_image": corpus.images.numbers[image].astype(np.int32),
-                    "f_title": corpus.titles.numbers[title].astype(np.int32),
+                    "f_image": corpus.images.numbers[image_rows[image]].astype(np.int32),
+                    "f_title": corpus.titles.numbers[title_rows[title]].astype(np.int32),
                     "i_t": score,
                     "score": score,
                 }

@@ -11,11 +11,13 @@ from genfilt.common.arrays import Bools, Floats, Rows, Vectors
 from genfilt.common.errors import UserError
 from genfilt.features.corpus import Corpus
 from genfilt.filter.audit import TITLE_ALONE, Audit, audit_judged_pairs
+from genfilt.filter.join_work import JoinWork, passing_work
 from genfilt.filter.joining import (
+    ROWS_AT_A_TIME,
     Watermark,
     candidate_table,
-    join_rows,
     query_cosines,
+    side_of,
     title_candidates,
 )
 from genfilt.store.store import Store
@@ -53,40 +55,71 @@ class PaperRule:
             )
         return best.sigma
 
-    def query_candidates(self, floor: float, since: Watermark) -> Iterator[pa.Table]:
+    def query_candidates(
+        self, floor: float, since: Watermark, work: JoinWork
+    ) -> Iterator[pa.Table]:
         """Yield the (q, f) whose score reaches the floor.
 
         With m = (i + t) / 2 the mean is the one inner product q.m.
         """
         corpus = self.corpus
         features = corpus.features
-        titles = corpus.t[corpus.title_rows(features)]
-        pictured = np.flatnonzero(features.pictured)
-        fused = titles.copy()  # (F, D)
-        fused[pictured] += corpus.i[corpus.image_rows(features)[pictured]]
-        fused[pictured] *= np.float32(0.5)
-        possible = _can_reach(fused, features.pictured, floor)
+        possible = self._can_reach(floor)
         new_q, new_f = corpus.queries.numbers > since.q, features.f > since.f
-        for left, right in ((new_q, possible), (~new_q, possible & new_f)):
-            for query, feature, score in join_rows(corpus.q, left, fused, right, floor):
-                alone = ~features.pictured[feature]
-                reasons = [TITLE_ALONE if each else "" for each in alone.tolist()]
-                nothing = np.zeros(len(score), dtype=bool)
-                yield candidate_table(corpus, query, feature, score, nothing, reasons)
+        width = corpus.q.shape[1]
+        for of_q, of_f in ((new_q, possible), (~new_q, possible & new_f)):
+            queries, products = np.flatnonzero(of_q), np.flatnonzero(of_f)
+            if not len(queries) or not len(products):
+                continue
+            left = side_of(work, "queries", queries, width, lambda rows: corpus.q[rows])
+            right = side_of(work, "products", products, width, self._fused)
+            for a, b, score in work.pairs("join queries and products", left, right, floor):
+                yield from self._tables(queries[a], products[b], score)
+
+    def _tables(self, query: Rows, feature: Rows, score: Floats) -> Iterator[pa.Table]:
+        alone = ~self.corpus.features.pictured[feature]
+        reasons = [TITLE_ALONE if each else "" for each in alone.tolist()]
+        nothing = np.zeros(len(score), dtype=bool)
+        yield candidate_table(self.corpus, query, feature, score, nothing, reasons)
+
+    def _fused(self, rows: Rows) -> Vectors:
+        """Return the fused vectors of rows of the features, t without a caption, (K, D)."""
+        fused = self.corpus.titles_of(rows).copy()
+        pictured = self.corpus.features.pictured[rows]
+        fused[pictured] += self.corpus.images_of(rows[pictured])
+        fused[pictured] *= np.float32(0.5)
+        return fused
+
+    def _can_reach(self, floor: float) -> Bools:
+        """Return which products can reach a floor > 0: |m|^2 = (1 + i.t) / 2 bounds q.m, (F,)."""
+        pictured = self.corpus.features.pictured
+        possible = np.ones(len(pictured), dtype=bool)
+        if floor <= 0:
+            return possible
+        chosen = np.flatnonzero(pictured)
+        for start in range(0, len(chosen), ROWS_AT_A_TIME):
+            rows = chosen[start : start + ROWS_AT_A_TIME]
+            fused = self._fused(rows)
+            i_t = 2 * np.einsum("nd,nd->n", fused, fused, dtype=np.float64) - 1
+            possible[rows] = i_t >= 2 * floor**2 - 1 - 1e-6
+        return possible
 
     def scored_pairs(self, floor: float) -> Iterator[tuple[Rows, Rows, Floats]]:
         """Yield q, f and score of all pairs from the floor on."""
-        for table in self.query_candidates(floor, Watermark(0, -1, -1)):
-            q, f, score = (table[name].to_numpy() for name in ("q", "f", "score"))
-            yield q, f, score
+        with passing_work() as work:
+            for table in self.query_candidates(floor, Watermark(0, -1, -1), work):
+                q, f, score = (table[name].to_numpy() for name in ("q", "f", "score"))
+                yield q, f, score
 
     def sampling_floors(self, sigma: float) -> tuple[float, ...]:
         """Return sigma less each of the depths that a review looks into."""
         return tuple(sigma - depth for depth in SAMPLING_DEPTHS)
 
-    def title_candidates(self, sigma: float, since: Watermark) -> Iterator[pa.Table]:
+    def title_candidates(
+        self, sigma: float, since: Watermark, work: JoinWork
+    ) -> Iterator[pa.Table]:
         """Yield the (f_image, f_title) whose i.t reaches sigma."""
-        return title_candidates(self.corpus, sigma, since)
+        return title_candidates(self.corpus, sigma, since, work)
 
     def scores(self, q: Rows, f: Rows) -> Floats:
         """Return the score of pairs of numbers, -inf where either has no text, (K,)."""
@@ -101,11 +134,3 @@ class PaperRule:
     def audit(self, split: str, target_precision: float, base_rate: float | None = None) -> Audit:
         """Measure precision and recall over sigma by the labels and reviews of a split."""
         return audit_judged_pairs(self.store, self, split, target_precision, base_rate)
-
-
-def _can_reach(fused: Vectors, pictured: Bools, floor: float) -> Bools:
-    """Return which products can reach a floor > 0: |m|^2 = (1 + i.t) / 2 bounds q.m, (F,)."""
-    if floor <= 0:
-        return np.ones(len(fused), dtype=bool)
-    i_t = 2 * np.einsum("nd,nd->n", fused, fused, dtype=np.float64) - 1
-    return np.asarray(~pictured | (i_t >= 2 * floor**2 - 1 - 1e-6))

@@ -15,6 +15,7 @@ from genfilt.common.errors import UsageError, UserError
 from genfilt.features.corpus import Corpus, load_corpus
 from genfilt.features.embed import Embedder
 from genfilt.filter.audit import Audit, check_base_rate
+from genfilt.filter.join_work import JoinWork
 from genfilt.filter.joining import Watermark
 from genfilt.filter.precision_curve import TARGET_PRECISION
 from genfilt.store.store import Store
@@ -64,11 +65,15 @@ class Rule(Protocol):
         """
         ...
 
-    def query_candidates(self, floor: float, since: Watermark) -> Iterator[pa.Table]:
+    def query_candidates(
+        self, floor: float, since: Watermark, work: JoinWork
+    ) -> Iterator[pa.Table]:
         """Yield the (q, f) that score the floor or more and were not joined before."""
         ...
 
-    def title_candidates(self, sigma: float, since: Watermark) -> Iterator[pa.Table]:
+    def title_candidates(
+        self, sigma: float, since: Watermark, work: JoinWork
+    ) -> Iterator[pa.Table]:
         """Yield the (f_image, f_title) whose cosine is sigma or more and were not joined before."""
         ...
 
@@ -100,7 +105,9 @@ class FilterSettings:
             probability; None for the one that audit proposes.
         floor: the lowest score that is stored; None for sigma.
         rule: "auto", "paper" or "calibrated".
-        max_pairs: stop before more candidates than this are stored.
+        max_pairs: stop before more query-product candidates than this are stored.
+        max_title_pairs: the same of image-title candidates.
+        max_per_query: store the best candidates of each query, at most so many; None for all.
         base_rate: share of relevant pairs, where it is known, for the calibrated rule.
         image_title_sigma: the cosine of an image-title correction under every rule.
     """
@@ -111,6 +118,8 @@ class FilterSettings:
     max_pairs: int = MAX_PAIRS
     base_rate: float | None = None
     image_title_sigma: float = IMAGE_TITLE_SIGMA
+    max_title_pairs: int = MAX_PAIRS
+    max_per_query: int | None = None
 
     def __post_init__(self) -> None:
         if self.rule not in list(RuleName):

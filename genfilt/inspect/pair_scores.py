@@ -1,8 +1,7 @@
 """The current rule's score of one pair, also of texts that the database has not.
 
-The paper's rule reads two or three vectors. The calibrated one reads, without any other vector,
-the texts of the catalogue and the train log too: which words of a query carry information depends
-on them.
+The paper's rule reads two or three vectors. The calibrated one reads its stored fit too, the
+product's train log and the queries of that log.
 """
 
 from __future__ import annotations
@@ -13,26 +12,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from genfilt.common.arrays import Rows, Vectors
+from genfilt.common.errors import UserError
 from genfilt.features.corpus import Corpus
 from genfilt.features.embed import Embedder
-from genfilt.features.texts import Texts, load_features, load_queries
+from genfilt.features.texts import Features, Texts
 from genfilt.filter.agreement.agreement_table import agreement_table
 from genfilt.filter.agreement.attribute_values import Product, RequestedValue, values_of_product
 from genfilt.filter.agreement.query_values import Queries
+from genfilt.filter.agreement.request_words import found_values
 from genfilt.filter.agreement.value_matching import ValueMatcher
 from genfilt.filter.audit import TITLE_ALONE
-from genfilt.filter.calibrated.calibration_data import CalibrationData, requested_values
+from genfilt.filter.calibrated.calibration_data import CalibrationData
 from genfilt.filter.calibrated.candidates import Scorer
 from genfilt.filter.calibrated.click_counts import count_values
 from genfilt.filter.calibrated.coverage import Pairs
 from genfilt.filter.calibrated.database_input import (
-    log_pairs,
-    read_products,
+    is_train_product,
+    judgement,
+    read_product_log,
     read_query_attributes,
-    read_train_log,
-    read_train_rows,
 )
-from genfilt.filter.calibrated.fit_record import FitRecord, stored_parts
+from genfilt.filter.calibrated.fit_record import FitRecord, stored_parts, stored_words
 from genfilt.filter.calibrated.scoring import Products
 from genfilt.filter.calibrated.title_models import title_folds
 from genfilt.filter.joining import query_cosines
@@ -45,8 +45,15 @@ from genfilt.inspect.pair_texts import (
     statement,
     text_vectors,
 )
+from genfilt.store.keys import normalize_query
 from genfilt.store.store import Store
 
+QUERY_TEXTS = """
+SELECT q, min(query) FROM query_no JOIN queries USING (query_id)
+WHERE q IN (SELECT unnest(?)) GROUP BY q
+"""
+NO_ROWS = np.zeros(0, dtype=np.int64)
+NO_FEATURES = Features(NO_ROWS, NO_ROWS, NO_ROWS)
 NO_TEXTS = Texts(np.zeros(0, dtype=np.int64), [])
 
 
@@ -93,7 +100,7 @@ def score_pair(
     def vectors_of(texts: Sequence[str]) -> Vectors:
         return text_vectors(store, embedder, embedder_name, texts)
 
-    scorer = _scorer(store, record, corpus, _read_log(store, query, product), vectors_of)
+    scorer = _scorer(store, record, corpus, _read_log(store, record, query, product), vectors_of)
     if scorer is None:
         return found
     score, vetoed = scorer.scores(here, here)
@@ -123,31 +130,36 @@ class _PairLog:
     train: bool
 
 
-def _read_log(store: Store, query: PairQuery, product: PairProduct) -> _PairLog:
-    queries, features = load_queries(store), load_features(store)
-    products = read_products(store).values
-    if query.q is None:
-        new = np.append(queries.numbers, queries.numbers.max(initial=-1) + 1)
-        queries = Texts(new, [*queries.texts, query.text])
-    q = len(queries.texts) - 1 if query.q is None else int(queries.rows_of(np.array(query.q)))
-    if product.f is None:
-        products.append(values_of_product(product.title, product.attributes, product.caption))
-    f = len(products) - 1 if product.f is None else int(np.searchsorted(features.f, product.f))
+def _read_log(store: Store, record: FitRecord, query: PairQuery, product: PairProduct) -> _PairLog:
+    words = stored_words(record)
+    if words is None:
+        raise UserError(f"{store.path} has a fit of an older version; run genfilt filter again.")
+    f = -1 if product.f is None else product.f
+    rows = read_product_log(store, f)
+    q = -1 if query.q is None else query.q
+    numbers = np.array([q, *sorted({q for q, *_ in rows} - {q})], dtype=np.int64)
+    texts = dict(store.rows(QUERY_TEXTS, [numbers.tolist()]))
+    spelled = [query.text, *(normalize_query(texts[each]) for each in numbers[1:].tolist())]
+    queries = Texts(numbers, spelled)
     nothing = np.zeros((0, 0), dtype=np.float32)
-    corpus = Corpus(queries, NO_TEXTS, NO_TEXTS, features, nothing, nothing, nothing, 0, 0)
-    log = log_pairs(read_train_log(store), corpus)
-    attributes = read_query_attributes(store, corpus)
-    requested = requested_values(queries.texts, attributes, products, log)
-    log = log.only(log.f == f)
-    rows = np.array([q, *(row for row in np.unique(log.q) if row != q)], dtype=np.int64)
-    order = np.argsort(rows)
+    corpus = Corpus(queries, NO_TEXTS, NO_TEXTS, NO_FEATURES, nothing, nothing, nothing, 0, 0)
+    found = found_values(spelled, read_query_attributes(store, corpus))
+    place = {number: row for row, number in enumerate(numbers.tolist())}
+    labels = np.array([np.nan if label is None else label for *_, label in rows])
+    log = Pairs(
+        np.array([place[each] for each, *_ in rows], dtype=np.int64),
+        np.zeros(len(rows), dtype=np.int64),
+        np.ones(len(rows)),
+        np.array([clicks for _, clicks, _ in rows], dtype=np.int64),
+        judgement(labels),
+    )
     return _PairLog(
-        numbers=queries.numbers[rows],
-        requested=[requested[row] for row in rows],
-        log=replace(log, q=order[np.searchsorted(rows[order], log.q)], f=np.zeros_like(log.f)),
+        numbers=numbers,
+        requested=[words.requested(*pair) for pair in zip(spelled, found, strict=True)],
+        log=log,
         title=product.title,
-        values=products[f],
-        train=f in read_train_rows(store, corpus),
+        values=values_of_product(product.title, product.attributes, product.caption),
+        train=is_train_product(store, f),
     )
 
 
@@ -188,9 +200,10 @@ def _data(
     vectors = np.zeros((len(pair.numbers), corpus.q.shape[1]), dtype=np.float32)
     vectors[0] = corpus.q[0]
     queries = Queries.of(vectors, pair.requested, values)
+    here = np.zeros(1, dtype=np.int64)
     products = Products(
-        image=corpus.i if len(corpus.i) else np.zeros_like(corpus.t),
-        title=corpus.t,
+        image=corpus.images_of(here),
+        title=corpus.titles_of(here),
         written=vectors_of([pair.title]),
         fold=title_folds([pair.title]),
         agreement_table=agreement_table(matcher, values, [pair.values]),

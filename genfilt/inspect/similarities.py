@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from genfilt.common.arrays import Floats, Rows, Vectors
+from genfilt.common.arrays import Floats, Rows
 from genfilt.features.corpus import Corpus
+from genfilt.features.vector_file import VectorSource, gather
 from genfilt.inspect.charts import Histogram, histogram
 from genfilt.store.store import Store
 
@@ -64,6 +65,6 @@ def _known_pairs(store: Store, corpus: Corpus) -> tuple[Rows, Rows]:
     return corpus.queries.rows_of(pairs[:, 0]), np.searchsorted(features, pairs[:, 1])
 
 
-def _cosines(left: Vectors, a: Rows, right: Vectors, b: Rows) -> Floats:
+def _cosines(left: VectorSource, a: Rows, right: VectorSource, b: Rows) -> Floats:
     """Return the inner products of rows a of left and b of right, (K,)."""
-    return np.asarray(np.einsum("nd,nd->n", left[a], right[b]), dtype=np.float64)
+    return np.asarray(np.einsum("nd,nd->n", gather(left, a), gather(right, b)), dtype=np.float64)

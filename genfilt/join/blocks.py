@@ -23,7 +23,7 @@ from genfilt.join.threshold_join import threshold_join
 
 BLOCK_ROWS = 131_072  # 200 MB of MiniLM vectors a side
 BLOCK_MEMORY = 1 << 28
-PAIRS_PER_GROUP = 1 << 18  # of a file's row groups, which are read one at a time
+PAIRS_PER_GROUP = 1 << 16  # of a file's row groups, of which a range of products reads a few
 SCHEMA = pa.schema([("left", pa.int64()), ("right", pa.int64()), ("score", pa.float64())])
 
 
@@ -123,10 +123,16 @@ def write_missing(join: BlockJoin) -> Iterator[Path]:
         yield write_block(join, block)
 
 
-def read_pairs(file: Path) -> Iterator[tuple[Rows, Rows, Floats]]:
-    """Yield a block's left rows, right rows and scores, a row group at a time."""
-    with pq.ParquetFile(file) as pairs:
-        for group in range(pairs.num_row_groups):
-            table = pairs.read_row_group(group)
-            a, b, score = (table[name].to_numpy() for name in SCHEMA.names)
-            yield a, b, score
+def read_pairs(file: Path, right: tuple[int, int] | None = None) -> tuple[Rows, Rows, Floats]:
+    """Return a block's left rows, right rows and scores, (K,) each.
+
+    Args:
+        file: a block's file.
+        right: only pairs with right rows from the first to before the last; None for all.
+    """
+    chosen = None
+    if right is not None:
+        chosen = [("right", ">=", right[0]), ("right", "<", right[1])]
+    table = pq.read_table(file, filters=chosen)
+    a, b, score = (table[name].to_numpy() for name in SCHEMA.names)
+    return a, b, score

@@ -84,8 +84,8 @@ class Store:
         return self.connection.sql(sql, params=parameters).to_arrow_table()
 
     @contextmanager
-    def registered(self, name: str, rows: pa.Table) -> Iterator[None]:
-        """Let SQL read an Arrow table under a name."""
+    def registered(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> Iterator[None]:
+        """Let SQL read an Arrow table, or once a stream of batches, under a name."""
         self.connection.register(name, rows)
         try:
             yield

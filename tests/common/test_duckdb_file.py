@@ -34,6 +34,7 @@ def test_a_file_is_made_read_and_protected(tmp_path: Path) -> None:
 
 def test_memory_is_limited() -> None:
     assert 0 < memory_limit() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert memory_limit(spills=True) <= memory_limit()
     connection = open_file(MEMORY, read_only=False)
     ((limit,),) = connection.execute("SELECT current_setting('memory_limit')").fetchall()
     assert limit != duckdb.connect().execute("SELECT current_setting('memory_limit')").fetchone()

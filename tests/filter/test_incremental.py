@@ -227,13 +227,14 @@ def test_what_stands_for_nothing_any_more_is_dropped(grown: Store, embedder: Emb
 
 def test_the_limit_holds_for_what_was_there_before(grown: Store, embedder: Embedder) -> None:
     store = grown
-    held = store.scalar(
-        "SELECT (SELECT count(*) FROM qp_candidates) + (SELECT count(*) FROM it_candidates)"
-    )
+    held = store.scalar("SELECT count(*) FROM qp_candidates")
     before = result(store)
     take_in(store, {"p5": ("Acme hoodie", "a red hoodie")}, {})
     limited = FilterSettings(SETTINGS.sigma, SETTINGS.floor, max_pairs=held)
     with pytest.raises(UserError, match="pairs reach the floor"):
+        filter_pairs(store, limited, embedder)
+    limited = FilterSettings(SETTINGS.sigma, image_title_sigma=-1.0, max_title_pairs=1)
+    with pytest.raises(UserError, match="allow more with --max-title-pairs"):
         filter_pairs(store, limited, embedder)
     known = [pair for pair in result(store)["positives"] if pair[1] != "p5"]
     assert known == before["positives"]

@@ -32,9 +32,11 @@ SELECT DISTINCT f FROM product_no JOIN products USING (product_id)
 WHERE split = 'train' AND f IS NOT NULL ORDER BY f;
 
 -- name: query_attributes
+-- Of the queries in the table wanted_queries, registered by the caller.
 SELECT q, any_value(core_word), any_value(material), any_value(brand), any_value(color),
        any_value(model_parameters)
-FROM query_keys JOIN current_attributes ON title_key = query_key GROUP BY q;
+FROM query_keys SEMI JOIN wanted_queries USING (q)
+JOIN current_attributes ON title_key = query_key GROUP BY q;
 
 -- name: data_hash
 -- Of the table train_log, registered by the caller, and of the train products.

@@ -34,8 +34,8 @@ class Pairs:
     clicks: Rows  # 0 where nobody clicked
     label: npt.NDArray[np.int8]  # UNJUDGED, IRRELEVANT or RELEVANT
 
-    def only(self, keep: Bools) -> Pairs:
-        """Return the kept pairs."""
+    def only(self, keep: Bools | Rows) -> Pairs:
+        """Return the kept pairs, by a mask or by their places."""
         return Pairs(
             self.q[keep], self.f[keep], self.weight[keep], self.clicks[keep], self.label[keep]
         )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from genfilt.common.arrays import Floats, Rows
+from genfilt.filter.agreement.request_words import RequestWords
 from genfilt.filter.audit import Audit, check_target
 from genfilt.filter.calibrated.coverage import CHAPMAN, Pairs
 from genfilt.filter.calibrated.fit import Fit
@@ -41,7 +42,13 @@ class FitRecord:
 
 
 def record_of(
-    fits: Sequence[PartFit], log: Pairs, query_numbers: Rows, categories: Sequence[str]
+    fits: Sequence[PartFit],
+    log: Pairs,
+    query_numbers: Rows,
+    categories: Sequence[str],
+    words: RequestWords,
+    *,
+    scale: float = 1.0,
 ) -> FitRecord:
     """Return the record of the fits.
 
@@ -50,6 +57,8 @@ def record_of(
         log: all pairs with train clicks or labels.
         query_numbers: (Q,) q of each row of the queries.
         categories: of each product, "" for none.
+        words: what the titles say of the words of queries.
+        scale: train products for each one that was fitted on.
     """
     populations, names = [], []
     for fit, rows in fits:
@@ -57,6 +66,7 @@ def record_of(
         populations.append(train_population(fit).only(mine))
         names += [categories[f] for f in fit.pairs.f[mine].tolist()]
     population = TrainPairs.joined(populations)
+    population = replace(population, weight=population.weight * scale)
     error = model_error(fits[0][0].calibration)
     rate = float((population.relevant * population.weight).sum() / population.weight.sum())
     audit = {
@@ -76,8 +86,17 @@ def record_of(
         "all": reliability(population).as_dict(),
         "candidates": reliability(population, lowest=MIN_CANDIDATE_PROBABILITY).as_dict(),
     }
-    state = {
+    state = _state(fits, query_numbers, words)
+    return FitRecord(
+        *(json.dumps(each, sort_keys=True, ensure_ascii=False) for each in (state, audit, bins))
+    )
+
+
+def _state(fits: Sequence[PartFit], query_numbers: Rows, words: RequestWords) -> dict[str, object]:
+    """Return what scoring reads of the fits."""
+    return {
         "queries": query_numbers.tolist(),
+        "words": words.as_dict(),
         "parts": [
             {
                 "calibration": fit.calibration.as_dict(),
@@ -87,9 +106,6 @@ def record_of(
             for fit, _ in fits
         ],
     }
-    return FitRecord(
-        *(json.dumps(each, sort_keys=True, ensure_ascii=False) for each in (state, audit, bins))
-    )
 
 
 def share_sentence(calibration: Calibration) -> str:
@@ -149,6 +165,12 @@ def made_for(record: FitRecord) -> dict[str, str]:
     """Return the embedder, generators, template and data hash of a stored fit."""
     found: dict[str, str] = json.loads(record.fit)["parts"][0]["calibration"]["made_for"]
     return found
+
+
+def stored_words(record: FitRecord) -> RequestWords | None:
+    """Return what the fitted titles said of the words of queries; None in a fit without it."""
+    found = json.loads(record.fit).get("words")
+    return None if found is None else RequestWords.from_dict(**found)
 
 
 def stored_parts(record: FitRecord, query_numbers: Rows) -> list[StoredPart]:

@@ -14,8 +14,13 @@ from genfilt.common.errors import UsageError, UserError
 from genfilt.features.corpus import Corpus
 from genfilt.features.embed import Embedder
 from genfilt.filter.audit import Audit, audit_judged_pairs
-from genfilt.filter.calibrated.calibration_data import CalibrationData, load_calibration_data
-from genfilt.filter.calibrated.candidates import Scorer
+from genfilt.filter.calibrated.calibration_data import (
+    CalibrationData,
+    Catalogue,
+    fitted_rows,
+    load_catalogue,
+)
+from genfilt.filter.calibrated.candidates import ScoredProducts
 from genfilt.filter.calibrated.database_input import fitted_for, read_train_log
 from genfilt.filter.calibrated.design import Training
 from genfilt.filter.calibrated.fit import Fit, fit_calibration
@@ -27,9 +32,12 @@ from genfilt.filter.calibrated.fit_record import (
     record_of,
     share_sentence,
     stored_parts,
+    stored_words,
 )
+from genfilt.filter.calibrated.model import Calibration
 from genfilt.filter.calibrated.reliability import MIN_CANDIDATE_PROBABILITY
 from genfilt.filter.calibrated.sampling import sample_pairs
+from genfilt.filter.join_work import JoinWork, passing_work
 from genfilt.filter.joining import Watermark, title_candidates
 from genfilt.filter.precision_curve import described, proposed_sigma, surest_sigma
 from genfilt.store.store import Store
@@ -47,15 +55,15 @@ class CalibratedRule:
 
     Args:
         store: the labels and reviews of `audit`.
-        scorers: with their products, which are disjoint and together all.
+        parts: products with their fit; they are disjoint and together all.
         record: the stored fit.
     """
 
     name = CALIBRATED
     incremental = False  # a fit reads the whole log, so a filter joins anew
 
-    def __init__(self, store: Store, scorers: list[Scorer], record: FitRecord) -> None:
-        self.store, self.scorers, self.record = store, scorers, record
+    def __init__(self, store: Store, parts: list[ScoredProducts], record: FitRecord) -> None:
+        self.store, self.parts, self.record = store, parts, record
 
     def sigma_for(self, precision: float) -> float:
         """Return the sigma with the largest recall whose precision on train is surely this.
@@ -82,38 +90,42 @@ class CalibratedRule:
             )
         return found.sigma
 
-    def query_candidates(self, floor: float, since: Watermark) -> Iterator[pa.Table]:
+    def query_candidates(
+        self, floor: float, since: Watermark, work: JoinWork
+    ) -> Iterator[pa.Table]:
         """Yield all (q, f) whose probability reaches the floor; `since` changes nothing."""
-        for scorer in self.scorers:
-            yield from scorer.tables(floor)
+        for part in self.parts:
+            yield from part.tables(floor, work)
 
     def scored_pairs(self, floor: float) -> Iterator[tuple[Rows, Rows, Floats]]:
         """Yield q, f and probability of all pairs from the floor on that are not vetoed."""
-        for scorer in self.scorers:
-            corpus = scorer.data.corpus
-            for q, f, score, vetoed in scorer.candidates(floor):
-                kept = ~vetoed
-                numbers = corpus.queries.numbers[q[kept]], corpus.features.f[f[kept]]
-                yield *numbers, score[kept]
+        with passing_work() as work:
+            for part in self.parts:
+                for scorer, q, f, score, vetoed in part.candidates(floor, work):
+                    corpus, kept = scorer.data.corpus, ~vetoed
+                    numbers = corpus.queries.numbers[q[kept]], corpus.features.f[f[kept]]
+                    yield *numbers, score[kept]
 
     def sampling_floors(self, sigma: float) -> tuple[float, ...]:
         """Return the probability from which on a pair counts as a candidate under any sigma."""
         return (min(MIN_CANDIDATE_PROBABILITY, sigma),)
 
-    def title_candidates(self, sigma: float, since: Watermark) -> Iterator[pa.Table]:
+    def title_candidates(
+        self, sigma: float, since: Watermark, work: JoinWork
+    ) -> Iterator[pa.Table]:
         """Yield the (f_image, f_title) whose i.t, a cosine, reaches sigma."""
-        return title_candidates(self.scorers[0].data.corpus, sigma, since)
+        return title_candidates(self.parts[0].catalogue.corpus, sigma, since, work)
 
     def scores(self, q: Rows, f: Rows) -> Floats:
         """Return the probability of pairs of numbers, (K,); -inf when vetoed or without a text."""
-        corpus = self.scorers[0].data.corpus
+        corpus = self.parts[0].catalogue.corpus
         scores = np.full(len(q), -np.inf)
         known = np.isin(q, corpus.queries.numbers) & np.isin(f, corpus.features.f)
         query = corpus.queries.rows_of(np.where(known, q, corpus.queries.numbers[:1]))
         feature = np.searchsorted(corpus.features.f, np.where(known, f, corpus.features.f[:1]))
-        for scorer in self.scorers:
-            mine = np.flatnonzero(known & np.isin(feature, scorer.rows))
-            score, vetoed = scorer.scores(query[mine], feature[mine])
+        for part in self.parts:
+            mine = np.flatnonzero(known & np.isin(feature, part.rows))
+            score, vetoed = part.scores(query[mine], feature[mine])
             scores[mine] = np.where(vetoed, -np.inf, score)
         return scores
 
@@ -172,35 +184,46 @@ def fit_calibrated(
     Titles alone are fitted on all train products with their pictures left out, so that their
     probabilities are those of pairs judged without a picture.
     """
-    data = load_calibration_data(store, corpus, embedder)
+    catalogue = load_catalogue(store, corpus, embedder)
+    rows = fitted_rows(store, corpus)
+    data = catalogue.part(rows)
     parts = _parts(data)
     fits = [fit_rule(part, base_rate=base_rate) for part, _ in parts]
     category = dict(store.rows(CATEGORIES))
-    names = [str(category.get(f, "")) for f in corpus.features.f.tolist()]
-    measured = [(fit, rows) for fit, (_, rows) in zip(fits, parts, strict=True)]
-    record = record_of(measured, data.log, corpus.queries.numbers, names)
+    names = [str(category.get(f, "")) for f in data.corpus.features.f.tolist()]
+    measured = [(fit, its) for fit, (_, its) in zip(fits, parts, strict=True)]
+    scale = float(catalogue.train.sum() / max(len(data.train), 1))
+    record = record_of(
+        measured, data.log, corpus.queries.numbers, names, catalogue.words, scale=scale
+    )
     say(share_sentence(fits[0].calibration))
-    scorers = [
-        Scorer(fit.calibration, part, fit.unseen, fit.offsets, rows)
-        for fit, (part, rows) in zip(fits, parts, strict=True)
-    ]
-    return CalibratedRule(store, scorers, record)
+    scored = _scored(catalogue, [(fit.calibration, fit.unseen, fit.offsets) for fit in fits])
+    return CalibratedRule(store, scored, record)
 
 
 def load_calibrated(
     store: Store, corpus: Corpus, embedder: Embedder, record: FitRecord
 ) -> CalibratedRule:
     """Return the rule of the stored fit."""
-    data = load_calibration_data(store, corpus, embedder)
-    parts = _parts(data)
+    catalogue = load_catalogue(store, corpus, embedder, stored_words(record))
     stored = stored_parts(record, corpus.queries.numbers)
-    if len(parts) != len(stored):
+    fits = [(each.calibration, each.unseen, each.offsets) for each in stored]
+    return CalibratedRule(store, _scored(catalogue, fits), record)
+
+
+def _scored(
+    catalogue: Catalogue, fits: list[tuple[Calibration, Floats, Floats]]
+) -> list[ScoredProducts]:
+    """Return the products with a picture, and those by title alone, with their fits."""
+    pictured = catalogue.corpus.features.pictured
+    kinds = [(True, np.flatnonzero(pictured)), (False, np.flatnonzero(~pictured))]
+    present = [(kind, rows) for kind, rows in kinds if len(rows)]
+    if len(present) != len(fits):
         raise UserError("Products with and without pictures changed; run genfilt filter again.")
-    scorers = [
-        Scorer(each.calibration, part, each.unseen, each.offsets, rows)
-        for each, (part, rows) in zip(stored, parts, strict=True)
+    return [
+        ScoredProducts(catalogue, fit, rows, kind)
+        for fit, (kind, rows) in zip(fits, present, strict=True)
     ]
-    return CalibratedRule(store, scorers, record)
 
 
 def _parts(data: CalibrationData) -> list[tuple[CalibrationData, Rows]]:

@@ -15,6 +15,7 @@ from genfilt.filter.agreement.attribute_values import (
     values_of_product,
     values_of_query,
 )
+from genfilt.filter.agreement.request_words import qualified
 from genfilt.filter.agreement.value_matching import (
     CONFIRM,
     CONTRADICT,
@@ -22,7 +23,6 @@ from genfilt.filter.agreement.value_matching import (
     ValueMatcher,
     explain,
 )
-from genfilt.filter.calibrated.calibration_data import qualified
 from genfilt.generators.lexicon.lexicon import Lexicon
 from genfilt.generators.protocols import Attributes
 

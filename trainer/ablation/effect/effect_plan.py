@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import torch
+
 from genfilt.common.atomic import write_text
 from genfilt.common.errors import UsageError
 from trainer.ablation.effect.arms import ARMS, Arm, arms_of
@@ -14,7 +16,7 @@ from trainer.config import FitConfig, preset
 
 RESULT, PAPER = "effect.json", ".paper.duckdb"
 CLICK_STAGE = 2
-MICRO_BATCH = 64  # rows in memory at once; gradients are those of the whole batch
+MICRO_BATCH = 64  # rows in a CPU's memory at once; gradients are those of the whole batch
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class EffectSettings:
             preset(self.preset, stage),
             seed=cell.seed,
             batch_size=cell.batch_size,
-            micro_batch=min(MICRO_BATCH, cell.batch_size),
+            micro_batch=_micro_batch(cell.batch_size),
             cross_query=self.cross_query,
             without=("genfilt",),
         )
@@ -109,6 +111,11 @@ class Cell:
             )
         write_text(path, json.dumps(wanted, indent=1) + "\n")
         return folder
+
+
+def _micro_batch(batch_size: int) -> int | None:
+    """A GPU waits for launches when it gets small parts, and has the memory for whole batches."""
+    return None if torch.cuda.is_available() else min(MICRO_BATCH, batch_size)
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,7 @@ class Job:
         base, variant = preset(self.given.preset, stage), VARIANTS[self.name]
         epochs = self.given.epochs[stage - 1] if self.given.epochs else base.epochs
         values = {**variant.run, "seed": self.seed, "workers": self.given.workers}
+        values["mixed_precision"] = self.given.mixed_precision
         values["epochs"] = max(1, round(epochs * float(str(variant.run.get("epochs", 1)))))
         return base.replaced(values, variant.model)
 
@@ -173,6 +174,7 @@ def options() -> argparse.Namespace:
     words.add_argument("--minutes", type=float, default=1e6, help="after which no run begins")
     words.add_argument("--preset", default="small")
     words.add_argument("--epochs", type=int, nargs=3, help="of stages 1 to 3")
+    words.add_argument("--mixed-precision", default="no", choices=["no", "bf16"])
     words.add_argument("--split", default="val")
     words.add_argument("--out", type=Path, default=Path("artifacts/fusion"))
     return words.parse_args()

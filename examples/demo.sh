@@ -30,11 +30,11 @@ run() {
 mkdir -p "$DEMO"
 rm -rf "$GENFILT_DB" "$DEMO/shop" "$DEMO/with" "$DEMO/without" "$DEMO/model"
 
-say "A shop of $PRODUCTS products with pictures, and its log: who clicked what. No judgements."
+say "A shop of $PRODUCTS products with pictures: what was clicked, and what was judged."
 printf 'export GENFILT_DB=%s\n' "$GENFILT_DB"
 run genfilt synth --products "$PRODUCTS" --seed "$SEED" --out "$DEMO/shop"
 run genfilt ingest --products "$DEMO/shop/products.csv" --queries "$DEMO/shop/queries.csv" \
-    --clicks "$DEMO/shop/clicks.csv" --images "$DEMO/shop"
+    --clicks "$DEMO/shop/clicks.csv" --labels "$DEMO/shop/labels.csv" --images "$DEMO/shop"
 
 say "Titles are read into attributes, pictures described; then pairs that are relevant without a
 # click are found. Sigma is the estimated probability that a pair is relevant."

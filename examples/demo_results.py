@@ -191,7 +191,7 @@ class Results:
         shown += [
             f"3. Training: {self.queries} queries with all {self.products} products of split "
             f"{self.split}, of which",
-            f"   {self.relevant:,} pairs are relevant. A gap whose interval is above 0 is shown.",
+            f"   {self.relevant:,} pairs are relevant.",
             "",
             f"   {'':28}{'AUC':>6}{'model above by':>26}{'Recall@10':>12}{'model above by':>26}",
         ]
@@ -200,7 +200,18 @@ class Results:
             f"{gap(row.recall_gap):>26}"
             for row in self.scores
         ]
-        return shown
+        return [*shown, "", *map(self.verdict, ("auc", "recall"))]
+
+    def verdict(self, measure: str) -> str:
+        """Return in words which scores the model is above, below and level with."""
+        sides: dict[str, list[str]] = {"above": [], "below": [], "not distinguishable from": []}
+        for row in self.scores[1:]:
+            _, low, high = getattr(row, f"{measure}_gap")
+            side = "above" if low > 0 else "below" if high < 0 else "not distinguishable from"
+            sides[side].append(row.name.split(",")[0] if row.name.startswith("Q->T") else row.name)
+        parts = [f"{side} {', '.join(names)}" for side, names in sides.items() if names]
+        name = {"auc": "AUC", "recall": "Recall@10"}[measure]
+        return f"   By {name} the model is {'; '.join(parts)}."
 
 
 def forecast_lines(forecast: dict[str, object]) -> list[str]:

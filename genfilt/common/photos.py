@@ -14,7 +14,34 @@ if TYPE_CHECKING:
 MAX_PIXELS = 40_000_000  # a larger picture would need over 160 MB in memory
 THUMBNAIL_SIDE = 200  # pixels
 THUMBNAIL_QUALITY = 72
+# Of a file at first sight: some programs write a few bytes more behind a picture's end.
+HEAD_BYTES, TAIL_BYTES = 16, 4096
+ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG\r\n\x1a\n": b"IEND"}
+TEXT_STARTS = (b"<", b"{")  # of an error page or a reply that was saved under a picture's name
 SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+def picture_fault(path: Path) -> str | None:
+    """Return what is wrong with a picture file at first sight, None where nothing is.
+
+    Formats that are not known here pass; decoding alone shows all faults.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            size = file.seek(0, 2)
+            file.seek(max(0, size - TAIL_BYTES))
+            tail = file.read()
+    except OSError:
+        return None  # reported by whoever reads the file
+    if not head:
+        return "is empty"
+    if head.lstrip().startswith(TEXT_STARTS):
+        return "is a text"
+    for start, end in ENDS.items():
+        if head.startswith(start) and end not in tail:
+            return "is cut off"
+    return None
 
 
 def open_photo(path: Path, longest_side: int | None = None) -> Image:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from genfilt.common.console import complain
 from genfilt.common.duckdb_file import MEMORY
 from genfilt.common.errors import UsageError, UserError
 from genfilt.ingest.columns import SourceRows, clean
@@ -95,6 +96,7 @@ def _prepare_catalogue(
             rows["products"], places.embedded, find
         )
         prepared.failures.extend(failures)
+        _remark_moved(store, prepared.tables["products"])
     elif prepared.folders:
         known = store.arrow(
             "SELECT product_id, title, image, category, split, title_key FROM products "
@@ -201,17 +203,37 @@ def _known_keys(store: Store, seen: pa.Table) -> Sequence[str | None]:
     return [key for (key,) in keys]
 
 
+def _remark_moved(store: Store, products: pa.Table) -> None:
+    """Remark on products known before whose title or picture changed, and thereby their split."""
+    with store.registered("given", products.select(["product_id", "split"])):
+        moved = store.scalar(
+            "SELECT count(*) FROM given JOIN products USING (product_id) "
+            "WHERE given.split <> products.split"
+        )
+    if moved:
+        complain(
+            f"WARNING: {moved:,} products that were there before change their split, which follows "
+            "from title and picture where no column split names it: figures of val and test from "
+            "before do not compare. Name the split in the products' file to keep it."
+        )
+
+
 def _places(store: Store, sources: Sources, folders: Mapping[str, Path]) -> PictureFolders:
     """Return the folders that this call or an earlier one named."""
     images, downloaded = (
         folders.get(name) or (Path(known) if (known := store.meta(name)) else None)
         for name in ("images", "download")
     )
+    is_named = images is not None
     if images is None:
         named = isinstance(sources.products, str) and Path(sources.products).exists()
         images = Path(str(sources.products)).resolve().parent if named else Path.cwd()
     return PictureFolders(
-        images, picture_folder(store), downloaded, fetch=sources.download is not None
+        images,
+        picture_folder(store),
+        downloaded,
+        fetch=sources.download is not None,
+        is_named=is_named,
     )
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from genfilt.store.failures import Failure
 
@@ -26,12 +30,14 @@ class PictureFolders:
         embedded: where pictures that came as bytes are written, each named by its key.
         downloaded: where pictures that came as addresses lie, each named by its address's key.
         fetch: whether those that are not there yet are downloaded.
+        is_named: whether the user named `root`, where it is not the folder of the catalogue.
     """
 
     root: Path
     embedded: Path
     downloaded: Path | None = None
     fetch: bool = False
+    is_named: bool = False
 
 
 def picture_path(
@@ -61,7 +67,29 @@ def _downloaded(url: str, places: PictureFolders, fetched: Fetched) -> Path | Fa
         path = local_file(url, places.downloaded)
         if path.is_file():
             return path
-    return Failure("picture not downloaded", f"{url[:500]}: give --download DIR")
+    remedy = "give --download DIR, or --images DIR with a file of that name"
+    return Failure("picture not downloaded", f"{url[:500]}: {remedy}")
+
+
+def files_of_addresses(images: pa.ChunkedArray, root: Path) -> dict[str, Path]:
+    """Return the files below a folder that have the names at the end of addresses, by address.
+
+    Shops that export addresses often have the files too. A name at the end of two addresses says
+    nothing of which file is meant and is left out.
+
+    Args:
+        images: (N,) names of pictures, addresses among them.
+        root: the folder that the user named.
+    """
+    addresses = [image for image in pc.unique(images).to_pylist() if image and is_url(image)]
+    paths = {address: PurePosixPath(_as_path(urlsplit(address).path)) for address in addresses}
+    times = Counter(path.name for path in set(paths.values()))
+    found = {}
+    for address, path in paths.items():
+        file = locate(path.name, root) if path.name and times[path.name] == 1 else None
+        if isinstance(file, Path):
+            found[address] = file
+    return found
 
 
 def _is_ours(image: str, places: PictureFolders) -> bool:

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from genfilt.common.console import complain, track
-from genfilt.ingest.picture_files import Fetched, PictureFolders, picture_path
+from genfilt.common.photos import picture_fault
+from genfilt.ingest.picture_files import Fetched, PictureFolders, files_of_addresses, picture_path
 from genfilt.store.failures import Failure
 from genfilt.store.keys import file_key
 
@@ -70,7 +71,9 @@ def find_pictures(
     named = len(images) - images.null_count
     if not named:
         return Found(images, pa.chunked_array([pa.nulls(len(images), pa.string())]))
-    fetched = _fetch(images, places) if places.fetch else {}
+    fetched: Fetched = files_of_addresses(images, places.root) if places.is_named else {}
+    if places.fetch:
+        fetched = {**_fetch(images, places, fetched), **fetched}
     parts: list[Found] = []
     failures: list[tuple[str, Failure]] = []
     remarks = _Remarks(named)
@@ -83,6 +86,11 @@ def find_pictures(
             parts.append(found)
             remarks.count(len(part) - part.count(None), failures)
     remarks.finish(failures)
+    if search.broken:
+        complain(
+            f"WARNING: {len(search.broken):,} picture files look broken, and genfilt extract will "
+            f"not describe them; the first is {search.broken[0]}."
+        )
     return Found(
         pa.chunked_array([chunk for part in parts for chunk in part.paths.chunks], pa.string()),
         pa.chunked_array([chunk for part in parts for chunk in part.keys.chunks], pa.string()),
@@ -96,6 +104,7 @@ class _Search:
     pool: ThreadPoolExecutor
     stat: Callable[[str | None], _File | Failure | None]
     known_keys: KnownKeys | None
+    broken: list[str] = field(default_factory=list)  # files that look broken, and how
 
     def part(
         self, ids: pa.ChunkedArray, images: list[str | None], advance: Callable[[int], None]
@@ -118,6 +127,11 @@ class _Search:
         unread = [file for file in distinct if file not in keys]
         advance(len(images) - images.count(None) - len(unread))
         keys.update(zip(unread, _each(self.pool, _key, unread, advance), strict=True))
+        self.broken.extend(
+            f"{file.path} {fault}"
+            for file, fault in zip(unread, _each(self.pool, _fault, unread), strict=True)
+            if fault
+        )
         return _results(ids, images, files, keys, unread)
 
 
@@ -158,6 +172,10 @@ def _key(file: _File) -> str | Failure:
         return file_key(file.path)
     except OSError as error:
         return Failure("unreadable picture", f"{file.path}: {error}")
+
+
+def _fault(file: _File) -> str | None:
+    return picture_fault(file.path)
 
 
 def _results(
@@ -223,14 +241,14 @@ class _Remarks:
             )
 
 
-def _fetch(images: pa.ChunkedArray, places: PictureFolders) -> Fetched:
+def _fetch(images: pa.ChunkedArray, places: PictureFolders, there: Fetched) -> Fetched:
     from genfilt.ingest.download import download
 
     assert places.downloaded is not None
     named = pc.unique(images).drop_null()
     addresses = named.filter(pc.match_substring_regex(named, r"^(?i)https?://"))
     with track("download", len(addresses)) as advance:
-        urls = (str(address) for address in addresses)
+        urls = (url for address in addresses if (url := str(address)) not in there)
         return dict(_counted(download(urls, places.downloaded), advance))
 
 

@@ -173,12 +173,24 @@ def _no_meaning(rows: SourceRows, row: int, unknown: list[str], known: list[str]
     listed = ", ".join(unknown[:MAX_LISTED_WORDS])
     more = f" and {len(unknown) - MAX_LISTED_WORDS} more" if len(unknown) > 10 else ""
     word = unknown[0]
-    scale = all(_is_number(each) for each in unknown)
-    remedy = f", or from which number on a pair is relevant with --min-grade {word}" * scale
+    remedy = _grade_remedy(rows) if all(_is_number(each) for each in unknown) else ""
     return UserError(
         f"{rows.name} has the label {word!r} in data row {rows.number(row)}, which is none of "
         f"{', '.join(known)} (without a meaning: {listed}{more}); say what it means with "
         f"--label-map {word}=0 or {word}=1{remedy}."
+    )
+
+
+def _grade_remedy(rows: SourceRows) -> str:
+    """Return how to say from which grade on a pair is relevant, with the grades that there are."""
+    words = [str(word) for word in pc.unique(rows.column("label")).to_pylist() if word is not None]
+    grades = sorted({float(word) for word in words if _is_number(word)})
+    if len(grades) < 2:
+        return ""
+    listed = ", ".join(f"{grade:g}" for grade in grades[:MAX_LISTED_WORDS])
+    return (
+        f", or from which of the grades {listed} on a pair is relevant: "
+        f"--min-grade {grades[len(grades) // 2]:g}, say"
     )
 
 

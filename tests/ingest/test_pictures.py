@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from genfilt.common.photos import picture_fault
 from genfilt.ingest import pictures
 from genfilt.ingest.ingest import ingest
 from genfilt.ingest.picture_files import locate
@@ -119,3 +120,61 @@ def test_missing_pictures_are_remarked_on_early(
         f"WARNING: {pictures.EARLY_PICTURES:,} of {pictures.EARLY_PICTURES:,} pictures" in remarks
     )
     assert f"WARNING: {total:,} of {total:,} pictures" in remarks
+
+
+def test_an_address_is_the_file_of_its_name_below_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    red = draw(tmp_path / "images" / "red hood.png", "red")
+    draw(tmp_path / "images" / "main.png", "blue")
+    shop = "https://127.0.0.1/s/files"
+    table = pa.table({"product_id": ["a", "b", "c", "d", "e"], "title": ["hood"] * 5, "image": [
+        f"{shop}/red%20hood.png?v=17", f"{shop}/1/main.png", f"{shop}/2/main.png",
+        f"{shop}/none.png", f"{shop}/..",
+    ]})  # fmt: skip
+    with Store() as store:
+        counts = ingest(store, Sources(products=table, images=tmp_path / "images"))
+        found = dict(store.rows("SELECT product_id, image FROM products WHERE image_key NOT NULL"))
+    assert found == {"a": str(red)}  # which of two products main.png shows cannot be known
+    assert counts["failed"] == 4
+    assert "--images DIR with a file of that name" in capsys.readouterr().err
+
+
+def test_a_picture_that_changes_the_split_is_remarked_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = [f"p{n}" for n in range(60)]
+    images = [str(draw(tmp_path / f"{n}.png", "red" if n % 2 else "blue")) for n in range(60)]
+    table = pa.table({"product_id": ids, "title": ids})
+    with Store() as store:
+        ingest(store, Sources(products=table))
+        assert "change their split" not in capsys.readouterr().err
+        before = dict(store.rows("SELECT product_id, split FROM products"))
+        given = table.append_column("image", pa.array(images))
+        ingest(store, Sources(products=given, images=tmp_path))
+        now = dict(store.rows("SELECT product_id, split FROM products"))
+    moved = sum(before[i] != now[i] for i in ids)
+    assert moved
+    assert f"WARNING: {moved} products that were there before change" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [(b"", "is empty"), (b"<html>404</html>", "is a text"), (None, "is cut off")],
+)
+def test_a_broken_picture_is_remarked_on(
+    tmp_path: Path, content: bytes | None, fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = draw(tmp_path / "good.jpg", "red")
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(good.read_bytes()[:300] if content is None else content)
+    assert picture_fault(good) is None
+    assert picture_fault(draw(tmp_path / "good.png", "red")) is None
+    table = pa.table(
+        {"product_id": ["a", "b"], "title": ["x", "y"], "image": [str(good), str(bad)]}
+    )
+    with Store() as store:
+        ingest(store, Sources(products=table, images=tmp_path))
+    said = " ".join(capsys.readouterr().err.split())
+    assert "WARNING: 1 picture files look broken" in said
+    assert f"the first is {bad} {fault}." in said

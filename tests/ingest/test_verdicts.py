@@ -96,7 +96,7 @@ def test_grades_are_compared_by_their_mean() -> None:
 
 
 def test_a_scale_without_a_meaning_names_both_options() -> None:
-    with pytest.raises(UserError, match="--label-map 3=0 .*--min-grade 3"):
+    with pytest.raises(UserError, match="--label-map 3=0 .*of the grades 1, 2, 3 .*--min-grade 2"):
         parse_labels(pairs("labels", "label", "1", "3", "2"), {})
     with pytest.raises(UserError, match=r"which is none of E, S \(without a meaning: X\)"):
         parse_labels(pairs("labels", "label", "E", "X"), {"E": 1, "S": 0})

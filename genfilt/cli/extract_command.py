@@ -20,7 +20,7 @@ from genfilt.cli.options import (
     recorded,
 )
 from genfilt.common import command
-from genfilt.common.console import say
+from genfilt.common.console import complain, say
 from genfilt.common.errors import UsageError
 from genfilt.common.output import OutputFormat, show
 from genfilt.engines.choice import EngineName
@@ -146,6 +146,14 @@ def extract(
         counts["pictures described"] = pictures.done
         counts["there before"] = titles.there + pictures.there
         counts["failed"] = titles.failed + pictures.failed
+        _warn_of_language(store)
+
+
+def _warn_of_language(store: Store) -> None:
+    from genfilt.inspect.language import foreign_titles
+
+    for remark in foreign_titles(store):
+        complain(f"WARNING: {remark}")
 
 
 def _read_titles(

@@ -99,6 +99,7 @@ def filter_(
     from genfilt.filter.advice import advice
     from genfilt.filter.filter import FilterSettings, filter_pairs
     from genfilt.inspect.counts import count_corrections
+    from genfilt.inspect.language import foreign_titles
 
     settings = FilterSettings(
         sigma=_sigma(sigma),
@@ -125,8 +126,8 @@ def filter_(
         counts["new, of train products without a verdict"] = made.new_corrections
         counts["by title alone, without a picture"] = made.title_alone
         counts["image-title corrections (distinct texts)"] = found.title_pairs
-        remedy = None if made.corrections else advice(store)
-    if remedy:
+        remedies = [*foreign_titles(store), *([] if made.corrections else [advice(store)])]
+    for remedy in remedies:
         say(remedy)
 
 

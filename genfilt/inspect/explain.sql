@@ -19,6 +19,17 @@ LEFT JOIN current_attributes USING (title_key) LEFT JOIN current_captions USING 
 WHERE product_id = $id OR title_key = $key
 ORDER BY product_id <> $id, split <> 'train', product_id LIMIT 1;
 
+-- name: similar_products
+-- Ids that a slip of the hand may have meant, nearest first.
+SELECT product_id FROM products
+WHERE abs(length(product_id) - length($id)) <= $slips AND levenshtein(product_id, $id) <= $slips
+ORDER BY levenshtein(product_id, $id), product_id LIMIT 3;
+
+-- name: similar_queries
+SELECT query_id FROM queries
+WHERE abs(length(query_id) - length($id)) <= $slips AND levenshtein(query_id, $id) <= $slips
+ORDER BY levenshtein(query_id, $id), query_id LIMIT 3;
+
 -- name: filter
 SELECT filter_id, rule, sigma, floor, embedder FROM filters WHERE current;
 

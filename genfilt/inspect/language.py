@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from genfilt.features.embed import DEFAULT_EMBEDDER
+from genfilt.store.store import Store
+
 WORD = re.compile(r"[^\W\d_]{3,}")
 WORDS = 2000  # enough to tell, and quickly looked up
 # Of English titles seven words in ten are in the dictionary, brands are not; of German, Spanish,
@@ -21,3 +24,24 @@ def english_share(titles: Iterable[str]) -> float | None:
         return None
     known = {word: is_known(word.casefold(), lang="en") for word in set(words)}
     return sum(known[word] for word in words) / len(words)
+
+
+def foreign_titles(store: Store) -> list[str]:
+    """Return a remark where titles are not English and what reads or embeds them knows no other."""
+    english = []
+    reader = (store.meta("llm") or "").partition("-")[0]
+    if reader in ("lexicon", "tagger"):
+        english.append(f"the {reader} (give extract --llm-model or --llm-url)")
+    embedder = store.scalar("SELECT embedder FROM filters WHERE current")
+    if embedder == DEFAULT_EMBEDDER:
+        english.append(f"{DEFAULT_EMBEDDER} (give filter --embedder a multilingual model)")
+    if not english:
+        return []
+    titles = store.rows("SELECT title FROM products ORDER BY title_key LIMIT 500")
+    share = english_share(title for (title,) in titles)
+    if share is None or share >= ENGLISH_SHARE:
+        return []
+    return [
+        f"an English dictionary knows {share:.0%} of the titles' words, and these read English "
+        f"alone: {', '.join(english)}"
+    ]

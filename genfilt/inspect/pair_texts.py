@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,8 @@ from genfilt.store.keys import normalize_query, query_key, text_key
 from genfilt.store.named_statements import named_statements
 from genfilt.store.store import Store
 
+LIKE_AN_ID = re.compile(r"[^\W\d]*[\W_]*\d[\w\-.:/#]*")  # "p123", "sku-77", "0042"
+MAX_SLIPS = 2  # letters wrong in an id that was meant
 # The order of the words of a title's feature text.
 IN_ORDER = ("brand", "color", "material", "core_word", "model_parameters")
 
@@ -63,13 +66,14 @@ def find_query(store: Store, query: str) -> PairQuery:
     """Return a query by its id, else by its text, else as a new one.
 
     Raises:
-        UsageError: the text has no characters but white space.
+        UsageError: the text has no characters but white space, or looks like a mistyped id.
     """
     rows = store.rows(statement("query"), {"id": query, "key": query_key(query)})
     if rows:
         query_id, text, q = rows[0]
         found = PairQuery(normalize_query(text), query_id, q)
     else:
+        _refuse_slip(store, "similar_queries", "query", query)
         found = PairQuery(normalize_query(query))
     if not found.text:
         raise UsageError(f"The query {query!r} is empty; give the id or the text of another one.")
@@ -82,12 +86,13 @@ def find_product(store: Store, product: str) -> PairProduct:
     A title that no generator has read yet is read by the lexicon.
 
     Raises:
-        UsageError: the title has no characters but white space.
+        UsageError: the title has no characters but white space, or looks like a mistyped id.
     """
     rows = store.rows(statement("product"), {"id": product, "key": text_key(product)})
     if not rows:
         if not product.strip():
             raise UsageError("The title is empty; give the id or the title of a product.")
+        _refuse_slip(store, "similar_products", "product", product)
         attributes = _read(store, product)
         return PairProduct(product, feature_text(product, attributes), "", attributes)
     product_id, title, split, p, f, feature, caption, *fields = rows[0]
@@ -99,6 +104,19 @@ def find_product(store: Store, product: str) -> PairProduct:
         attributes = attributes or _read(store, title)
         feature = feature_text(title, attributes)
     return PairProduct(title, feature, caption, attributes, product_id, p, f, split)
+
+
+def _refuse_slip(store: Store, name: str, kind: str, text: str) -> None:
+    """Refuse a text without blanks that looks like an id and nearly is one."""
+    if not LIKE_AN_ID.fullmatch(text.strip()):
+        return
+    similar = {"id": text.strip(), "slips": min(MAX_SLIPS, len(text.strip()) // 2)}
+    ids = [str(found) for (found,) in store.rows(statement(name), similar)]
+    if ids:
+        raise UsageError(
+            f"There is no {kind} {text.strip()!r}; did you mean {' or '.join(ids)}? A new text "
+            "must have another form than an id."
+        )
 
 
 def feature_text(title: str, attributes: Attributes | None) -> str:

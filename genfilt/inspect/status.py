@@ -6,11 +6,10 @@ import json
 from typing import TypedDict
 
 from genfilt.extract.generator_quality import abstention_advice, abstentions, grounding
-from genfilt.features.embed import DEFAULT_EMBEDDER
 from genfilt.filter.audit import forecast_lines
 from genfilt.filter.forecast import stored_forecast
 from genfilt.inspect.counts import count_corrections
-from genfilt.inspect.language import ENGLISH_SHARE, english_share
+from genfilt.inspect.language import foreign_titles
 from genfilt.store.store import Store
 
 GROWN = 1.2  # times the products that a generator was fitted to
@@ -107,7 +106,12 @@ def _corrections(store: Store) -> list[Row]:
 def warnings(store: Store) -> list[str]:
     """Return what makes the results worse than they could be, a sentence each."""
     advice = abstention_advice(store)
-    return [*_unfitted(store), *_grown(store), *_foreign(store), *([advice] if advice else [])]
+    return [
+        *_unfitted(store),
+        *_grown(store),
+        *foreign_titles(store),
+        *([advice] if advice else []),
+    ]
 
 
 def _unfitted(store: Store) -> list[str]:
@@ -135,27 +139,6 @@ def _grown(store: Store) -> list[str]:
         f"{generator} was fitted to {products:,} train products and there are {now:,}: "
         f"run genfilt extract --refit"
         for generator, products, now in found
-    ]
-
-
-def _foreign(store: Store) -> list[str]:
-    """Compare the language of some titles with what reads them."""
-    english = []
-    reader = (store.meta("llm") or "").partition("-")[0]
-    if reader in ("lexicon", "tagger"):
-        english.append(f"the {reader} (give extract --llm-model or --llm-url)")
-    embedder = store.scalar("SELECT embedder FROM filters WHERE current")
-    if embedder == DEFAULT_EMBEDDER:
-        english.append(f"{DEFAULT_EMBEDDER} (give filter --embedder a multilingual model)")
-    if not english:
-        return []
-    titles = store.rows("SELECT title FROM products ORDER BY title_key LIMIT 500")
-    share = english_share(title for (title,) in titles)
-    if share is None or share >= ENGLISH_SHARE:
-        return []
-    return [
-        f"an English dictionary knows {share:.0%} of the titles' words, and these read English "
-        f"alone: {', '.join(english)}"
     ]
 
 

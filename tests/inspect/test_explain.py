@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from genfilt.cli.app import app
-from genfilt.common.errors import UserError
+from genfilt.common.errors import UsageError, UserError
 from genfilt.features.embed import Embedder
 from genfilt.features.texts import number_features
 from genfilt.filter.filter import FilterSettings, filter_pairs
@@ -263,3 +263,15 @@ def test_the_command_prints_every_format(paper: Store, tmp_path: Path) -> None:
     (row,) = csv.DictReader(io.StringIO(said["csv"].stdout))
     assert row["why"] == answer["why"]
     assert "reaches sigma" in said["table"].stdout
+
+
+def test_a_mistyped_id_is_no_new_text() -> None:
+    with described_shop() as store:
+        for typed in ("p7", "P1", "p 1".replace(" ", "-"), "p11"):
+            with pytest.raises(UsageError, match=r"There is no product .*did you mean p\d"):
+                find_product(store, typed)
+        with pytest.raises(UsageError, match="did you mean q1 or q2 or q3"):
+            find_query(store, "q9")
+        for title in ("hoodie", "p1 hoodie", "x900-4711", "1984"):
+            assert find_product(store, title).product_id is None
+            assert find_query(store, title).query_id is None

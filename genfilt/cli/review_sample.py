@@ -6,11 +6,12 @@ from pathlib import Path
 
 from genfilt.cli.options import Split, check_exists, check_output
 from genfilt.common.console import say
+from genfilt.join.pairs import TOLERANCE
 from genfilt.store.store import Store
 
-DRAWN_CORRECTIONS = """
+DRAWN_CORRECTIONS = f"""
 SELECT count(*) FROM samples JOIN filters USING (filter_id)
-WHERE draw = (SELECT max(draw) FROM samples) AND score >= sigma - 1e-6
+WHERE draw = (SELECT max(draw) FROM samples) AND score >= sigma - {TOLERANCE}
 """
 DEFAULT_SHEET = Path("artifacts/review.csv")
 

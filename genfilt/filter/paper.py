@@ -20,6 +20,7 @@ from genfilt.filter.joining import (
     side_of,
     title_candidates,
 )
+from genfilt.join.pairs import TOLERANCE
 from genfilt.store.store import Store
 
 # Of cosines below sigma; the second is drawn from where no pair is nearer than the first.
@@ -101,7 +102,7 @@ class PaperRule:
             rows = chosen[start : start + ROWS_AT_A_TIME]
             fused = self._fused(rows)
             i_t = 2 * np.einsum("nd,nd->n", fused, fused, dtype=np.float64) - 1
-            possible[rows] = i_t >= 2 * floor**2 - 1 - 1e-6
+            possible[rows] = i_t >= 2 * floor**2 - 1 - TOLERANCE
         return possible
 
     def scored_pairs(self, floor: float) -> Iterator[tuple[Rows, Rows, Floats]]:

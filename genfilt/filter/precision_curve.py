@@ -8,11 +8,11 @@ import numpy as np
 
 from genfilt.common.arrays import Floats
 from genfilt.common.statistics import percentile_interval
+from genfilt.join.pairs import TOLERANCE as TOLERANCE  # scores are decided as the join does
 
 GRID = np.round(np.arange(0.0, 1.0, 0.01), 2)
 RESAMPLES = 400
 TARGET_PRECISION = 0.95  # that a sigma is proposed for unless another one is given
-TOLERANCE = 1e-6  # scores are decided to this, as the join decides them
 MIN_EXPECTED_PAIRS = 5.0  # below, an estimated precision is that of a handful of pairs
 Number = float | None
 Interval = tuple[Number, Number]  # low and high of 95 %

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from genfilt.common.errors import UsageError, UserError
 from genfilt.inspect.wording import reasons_in_words
+from genfilt.join.pairs import TOLERANCE
 from genfilt.store.store import Store
 
 AROUND = 0.05  # scores at most so far from --around are drawn
@@ -19,7 +20,7 @@ CONDITIONS = {
     "WHERE c.reasons IN (SELECT unnest($reason::VARCHAR[])))",
     "category": "p IN (SELECT p FROM product_no JOIN products USING (product_id) "
     "WHERE split = 'train' AND lower(category) = lower($category))",
-    "around": f"abs(score - $around) <= {AROUND} + 1e-6",  # as exact as scores are decided
+    "around": f"abs(score - $around) <= {AROUND} + {TOLERANCE}",
     "new": "(q, p) NOT IN (SELECT q, p FROM samples JOIN query_no USING (query_id) "
     "JOIN product_no USING (product_id))",
 }

@@ -49,10 +49,11 @@ def build(path: Path, products: int, queries: int) -> None:
             read = [attributes(title) for title in part]
             for at, found in enumerate(read):
                 by_type.setdefault(found["core_word"] or "", []).append(start + at)
-            store.insert("attributes", described(part, read))
+            store.insert("attributes", described(part, read), replace=True)
         ids = [f"q{at}" for at in range(len(asked))]
         ingest(store, Sources(queries=pa.table({"query_id": ids, "query": asked})))
-        store.insert("attributes", described(asked, [attributes(each) for each in asked]))
+        read = [attributes(each) for each in asked]
+        store.insert("attributes", described(asked, read), replace=True)
         rows = list(clicks(asked, by_type, rng))
         ingest(store, Sources(clicks=pa.Table.from_pylist(rows)))
         store.set_meta("llm", "generated")

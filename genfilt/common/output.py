@@ -76,49 +76,66 @@ def check_ending(path: Path, endings: Sequence[str] = ENDINGS, option: str = "--
         raise UsageError(f"{option} must end in {allowed}, which names the format, got {path}.")
 
 
-def write_rows(rows: pa.Table, path: Path, option: str = "--out") -> None:
-    """Write an Arrow table in the format that the path's ending names, whole or not at all.
+def write_rows(rows: pa.Table | pa.RecordBatchReader, path: Path, option: str = "--out") -> int:
+    """Write Arrow rows in the format that the path's ending names, whole or not at all.
+
+    A stream of batches is written as it comes, one batch in memory at a time.
+
+    Returns:
+        how many rows were written.
 
     Raises:
         UsageError: the ending is none of ENDINGS.
         UserError: the file cannot be written.
     """
+    import pyarrow as pa
+
     check_ending(path, option=option)
+    batches = rows.to_reader() if isinstance(rows, pa.Table) else rows
     with replaced(path, option) as part:
         if path.suffix.lower() == ".parquet":
-            _write_parquet(rows, part, path)
-            return
+            return _write_parquet(batches, part, path)
         with part.open("w", encoding="utf-8", newline="") as file:
             if path.suffix.lower() == ".csv":
-                _write_csv(rows, file)
-            else:
-                _write_json_lines(rows, file)
+                return _write_csv(batches, file)
+            return _write_json_lines(batches, file)
 
 
-def _write_parquet(rows: pa.Table, part: Path, path: Path) -> None:
+def _write_parquet(batches: pa.RecordBatchReader, part: Path, path: Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    written = 0
     try:
-        pq.write_table(rows, part)
+        with pq.ParquetWriter(part, batches.schema) as writer:
+            for batch in batches:
+                writer.write_table(pa.Table.from_batches([batch]))  # a row group of its own
+                written += batch.num_rows
     except pa.ArrowNotImplementedError as error:
         raise UserError(
             f"{path} cannot hold a column of this type ({str(error).splitlines()[0]}); "
             "cast it to VARCHAR."
         ) from error
+    return written
 
 
-def _write_csv(rows: pa.Table, file: TextIO) -> None:
+def _write_csv(batches: pa.RecordBatchReader, file: TextIO) -> int:
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(rows.column_names)
-    for batch in rows.to_batches():
+    writer.writerow(batches.schema.names)
+    written = 0
+    for batch in batches:
         writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+        written += batch.num_rows
+    return written
 
 
-def _write_json_lines(rows: pa.Table, file: TextIO) -> None:
-    for batch in rows.to_batches():
+def _write_json_lines(batches: pa.RecordBatchReader, file: TextIO) -> int:
+    written = 0
+    for batch in batches:
         for row in batch.to_pylist():
             file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+        written += batch.num_rows
+    return written
 
 
 def _terminal_width() -> int | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
+
+import pyarrow as pa
 
 from genfilt.common.errors import UserError
 from genfilt.common.output import check_ending, write_rows
@@ -45,11 +48,12 @@ def export_positives(store: Store, path: Path, *, split: str = "train") -> int:
         UserError: there are no positives, or the file cannot be written.
     """
     check_ending(path)
-    rows = store.arrow(POSITIVES, {"split": split})
-    if rows.num_rows == 0:
+    batches = store.stream(POSITIVES, {"split": split})
+    first = next((batch for batch in batches if batch.num_rows), None)
+    if first is None:
         raise UserError(
             f"{store.path} has no positives of the split {split}; ingest clicks or labels, "
             f"or run genfilt filter."
         )
-    write_rows(rows, path)
-    return int(rows.num_rows)
+    rows = pa.RecordBatchReader.from_batches(batches.schema, chain([first], batches))
+    return write_rows(rows, path)

@@ -16,6 +16,8 @@ import pyarrow as pa
 from genfilt.common.duckdb_file import MEMORY
 from genfilt.store.schema import open_tables
 
+ROWS_PER_BATCH = 65_536
+
 Parameters = Sequence[object] | Mapping[str, object]
 
 
@@ -82,6 +84,11 @@ class Store:
     def arrow(self, sql: str, parameters: Parameters = ()) -> pa.Table:
         """Return the answer as an Arrow table."""
         return self.connection.sql(sql, params=parameters).to_arrow_table()
+
+    def stream(self, sql: str, parameters: Parameters = ()) -> pa.RecordBatchReader:
+        """Return the answer as batches, until the next statement on this store."""
+        answer = self.connection.sql(sql, params=parameters)
+        return answer.to_arrow_reader(ROWS_PER_BATCH)
 
     @contextmanager
     def registered(self, name: str, rows: pa.Table | pa.RecordBatchReader) -> Iterator[None]:

@@ -4,9 +4,11 @@ import csv
 import json
 import os
 import pty
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -67,6 +69,24 @@ def test_the_ending_decides_the_format(tmp_path: Path) -> None:
         {"id": "=1", "at": "2026-01-02", "l": [1]},
         {"id": 'a\r\n"b', "at": None, "l": [2, 3]},
     ]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
+def test_a_stream_is_written_batch_by_batch(tmp_path: Path, ending: str) -> None:
+    path, before = tmp_path / f"x.{ending}", pa.total_allocated_bytes()
+    size = 100_000 if ending == "parquet" else 1000  # 19 MB in all
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, 24 * size, size):
+            assert pa.total_allocated_bytes() - before < 10_000_000
+            yield pa.record_batch({"a": np.arange(start, start + size)})
+
+    stream = pa.RecordBatchReader.from_batches(pa.schema([("a", pa.int64())]), batches())
+    assert write_rows(stream, path) == 24 * size
+    if ending == "parquet":
+        assert pq.read_table(path)["a"].to_pylist() == list(range(24 * size))
+    else:
+        assert len(path.read_text("utf-8").splitlines()) == 24 * size + (ending == "csv")
 
 
 @pytest.mark.parametrize("name", ["x.xlsx", "x", "x.csv.gz", ".csv"])

@@ -1,0 +1,59 @@
+"""The calibrated rule on catalogues that are read in parts and fitted on a sample."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from genfilt.features.embed import Embedder
+from genfilt.filter import join_work
+from genfilt.filter.calibrated import calibration_data, candidates
+from genfilt.filter.filter import filter_pairs
+from genfilt.filter.rules import audit_filter
+from genfilt.store.store import Store
+from tests.filter.calibrated.clicked_shop import CORRECTIONS, SETTINGS, shop
+
+TABLE = "SELECT q, f, q_i, q_t, cosine, score, vetoed, reasons FROM qp_candidates ORDER BY q, f"
+
+
+def test_parts_of_any_size_give_the_same_table(
+    embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with shop() as store:
+        filter_pairs(store, SETTINGS, embedder)
+        whole = store.rows(TABLE)
+        monkeypatch.setattr(candidates, "PRODUCTS_AT_A_TIME", 17)
+        monkeypatch.setattr(candidates, "PAIRS_AT_A_TIME", 5)
+        monkeypatch.setattr(join_work, "BLOCK_ROWS", 34)
+        filter_pairs(store, SETTINGS, embedder)
+        assert len(whole) > 100
+        assert store.rows(TABLE) == whole
+
+
+def test_a_sample_fits_a_rule_that_scores_all_products(
+    embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with shop() as store:
+        filter_pairs(store, SETTINGS, embedder)
+        all_pairs = _fitted_pairs(store, embedder)
+        products = store.scalar("SELECT count(*) FROM features")
+        monkeypatch.setattr(calibration_data, "MAX_FITTED_PRODUCTS", products // 2)
+        filter_pairs(store, SETTINGS, embedder)
+        found = store.rows(CORRECTIONS)
+        sampled = _fitted_pairs(store, embedder)
+        record = json.loads(store.scalar("SELECT fit FROM filter_fits ORDER BY filter_id DESC"))
+    assert set(record["words"]) == {"unknown", "qualifying"}
+    # The estimates are of all pairs, whatever share of them was fitted on.
+    assert sampled == pytest.approx(all_pairs, rel=0.01)
+    assert len(found) > 30
+    right = [
+        all(word in f"{title} {caption}".split() for word in str(query).split())
+        for query, title, caption, *_ in found
+    ]
+    assert sum(right) >= 0.9 * len(right)
+
+
+def _fitted_pairs(store: Store, embedder: Embedder) -> float:
+    population = str(audit_filter(store, embedder).as_dict()["population"])
+    return float(population.split()[1].replace(",", ""))

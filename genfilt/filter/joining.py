@@ -12,7 +12,6 @@ from genfilt.common.arrays import Bools, Floats, Rows, Vectors
 from genfilt.features.corpus import Corpus
 from genfilt.features.vector_file import VectorFile, VectorSource, gather
 from genfilt.filter.join_work import JoinWork
-from genfilt.join.torch_join import exact_scores
 
 PAIRS_AT_A_TIME = 8192  # bounds the vectors gathered to score survivors
 ROWS_AT_A_TIME = 16_384  # of a side that is written to a file
@@ -44,6 +43,8 @@ def inner_products(left: VectorSource, a: Rows, right: VectorSource, b: Rows) ->
     They are summed in the join's fixed order, so that a pair's cosine is the same in any batch.
     """
     import torch
+
+    from genfilt.join.torch_join import exact_scores
 
     scores = np.empty(len(a), dtype=np.float64)
     for start in range(0, len(a), PAIRS_AT_A_TIME):

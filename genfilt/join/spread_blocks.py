@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genfilt.common.errors import UserError
@@ -41,6 +41,9 @@ def write_blocks(join: BlockJoin, engine: Engine) -> Iterator[Path]:
     Raises:
         UserError: a block cannot be written; those that were stay.
     """
+    # Workers have working directories of their own.
+    places = {name: getattr(join, name).absolute() for name in ("left", "right", "folder")}
+    join = replace(join, **places)
     join.folder.mkdir(parents=True, exist_ok=True)
     blocks = ((join.file(block).name, block) for block in join.missing())
     for name, file in engine.map(JoinOpener(join), blocks, batch=1):

@@ -19,6 +19,8 @@ from genfilt.extract.captions import caption_pictures
 from genfilt.extract.titles import extract_attributes
 from genfilt.features import embed
 from genfilt.features.vector_file import save_vectors
+from genfilt.filter import join_work
+from genfilt.filter.filter import FilterSettings, filter_pairs
 from genfilt.generators import spread
 from genfilt.generators.fitted import fitted_lexicon, fitted_neighbours, fitted_tagger
 from genfilt.generators.registry import GeneratorChoice, Llm, Vlm, open_reader
@@ -27,6 +29,7 @@ from genfilt.join.spread_blocks import write_blocks
 from genfilt.join.threshold_join import threshold_join
 from genfilt.store.keys import file_key, text_key
 from genfilt.store.store import Store
+from tests.described_shop import described_shop
 from tests.engines.lossy_openers import POISON, KilledOpener
 from tests.generators.llm.chat_peer import Answer, Body, ChatPeer, attributes
 from tests.shop_files import draw
@@ -197,13 +200,23 @@ def test_a_join_is_the_same_on_an_engine(engine: Engine, tmp_path: Path) -> None
         written = list(write_blocks(join, runner))
         assert len(written) == len(set(written)) == 3 * 4
         assert join.missing() == []
-        found = sorted(
-            pair
-            for file in written
-            for a, b, s in read_pairs(file)
-            for pair in zip(a, b, s, strict=True)
-        )
+        found = sorted(pair for file in written for pair in zip(*read_pairs(file), strict=True))
         assert found == expected
+
+
+def test_a_filter_is_the_same_on_an_engine(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, embedder: embed.Embedder
+) -> None:
+    monkeypatch.setattr(join_work, "BLOCK_ROWS", 2)
+    settings = FilterSettings(0.2, rule="paper")
+    with described_shop() as here, described_shop() as there:
+        filter_pairs(here, settings, embedder)
+        monkeypatch.setattr(embedder, "engine", engine)
+        filter_pairs(there, settings, embedder)
+        for table in ("qp_candidates", "it_candidates"):
+            rows = here.rows(f"FROM {table} ORDER BY ALL")
+            assert rows
+            assert there.rows(f"FROM {table} ORDER BY ALL") == rows
 
 
 def test_a_worker_that_does_not_see_the_pictures_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from genfilt.common.errors import UserError
 from genfilt.common.statistics import wilson_interval
-from genfilt.inspect.review import reviewed_precision
+from genfilt.filter.lower_candidates import LowerCandidates
+from genfilt.inspect.review import draw_sample, reviewed_precision
 from genfilt.review.cards import load_card
 from genfilt.review.queue import MAX_NEEDED, answers_needed
 from genfilt.review.session import ReviewSession
@@ -185,3 +186,28 @@ def test_a_database_without_corrections_is_named(tmp_path: Path) -> None:
     Store(db).close()
     with pytest.raises(UserError, match="has no corrections of the split train to review"):
         open_session(db)
+
+
+def test_a_draw_of_audit_counts_its_corrections_alone(db: Path) -> None:
+    with Store(db) as store:
+        store.connection.execute("UPDATE filters SET sigma = 0.65")
+        below = store.arrow("SELECT q, f, score FROM qp_candidates WHERE score < 0.65")
+        draw_sample(store, 20, lower=LowerCandidates(0.4, below))
+    session = open_session(db)
+    items, progress = session.queue("ann")
+    corrections = [item for item in items if item.correction]
+    lower = [item for item in items if not item.correction]
+    assert len(corrections) == len(lower) == 10
+    assert all((item.score >= 0.65) == item.correction for item in items)
+    assert session.remark.startswith("10 of these pairs were drawn from below sigma")
+    assert (progress.answered, progress.relevant, progress.needed) == (0, 0, 10)
+    for item in (*lower[:3], corrections[0]):
+        session.answer(item.query_id, item.product_id, 1, "ann", None)
+    _, progress = session.queue("ann")
+    assert (progress.answered, progress.relevant, progress.needed) == (4, 1, 9)
+
+
+def test_a_draw_from_a_selection_says_so(db: Path) -> None:
+    session = open_session(db, category="clothes")
+    assert session.remark.startswith("Drawn with --category clothes: the share of relevant pairs")
+    assert open_session(db).remark == ""

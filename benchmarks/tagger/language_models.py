@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evaluate import (
@@ -25,6 +25,7 @@ from evaluate import (
     SYNTH_PRODUCTS,
     SYNTH_SEED,
     Gold,
+    last_word,
     measures,
     read_gold,
     rows_of,
@@ -115,12 +116,20 @@ def catalogues(luma: Path | None) -> list[Catalogue]:
     return found
 
 
+def last_of_family(found: Attributes, kind: str) -> bool:
+    """Tell whether a core word or its last word is of a type's family: "full-zip sweatshirt"."""
+    return same_family(found, kind) or same_family(
+        replace(found, core_word=last_word(found.core_word)), kind
+    )
+
+
 def table(catalogue: Catalogue, counts: Counts) -> dict[str, str]:
     """Return the measures of a reader on a catalogue as text."""
     total = len(catalogue.gold)
     if catalogue.kinds:
         right = sum(map(same_family, counts.found, catalogue.kinds))
-        named = {"type": share(right, total)}
+        by_last = sum(map(last_of_family, counts.found, catalogue.kinds))
+        named = {"type": share(right, total), "type by the last word": share(by_last, total)}
     else:
         named = measures(catalogue.gold, counts.found)
     return {

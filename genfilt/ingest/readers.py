@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from genfilt.common.errors import UsageError, UserError
 from genfilt.ingest.formats.delimited import read_delimited
 from genfilt.ingest.formats.json_rows import read_json
+from genfilt.ingest.formats.object_store import copied, is_object
 from genfilt.ingest.formats.search_exports import describe_export
 
 HUB_PREFIX = "hf://"
@@ -61,6 +62,9 @@ def _read(
 ) -> pa.Table:
     if source.startswith(HUB_PREFIX):
         return _read_hub(source)
+    if is_object(source):
+        with copied(source) as path:
+            return _read(str(path), delimiter, encoding, known)
     path = Path(source)
     if not path.exists():
         raise UserError(f"There is no file or folder {source}; check the path.")

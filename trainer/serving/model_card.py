@@ -14,7 +14,7 @@ from trainer.evaluation.measures import ScoreMetrics
 from trainer.evaluation.report import HEADS, score_rows
 from trainer.model.query_life import QueryLife, parameter_report
 from trainer.training import checkpoint
-from trainer.training.run_log import Summary
+from trainer.training.run_log import SUMMARY, Summary
 
 CARD, METRICS = "README.md", "metrics.json"
 ROWS = {1: "train products", 2: "train clicks", 3: "train labels"}
@@ -52,8 +52,8 @@ def _training(run: Path) -> Iterator[str]:
     rows = []
     for number, what in ROWS.items():
         stage = checkpoint.stage_folder(run, number)
-        if not checkpoint.is_configured(stage):
-            continue
+        if not (checkpoint.current(stage) / SUMMARY).is_file():
+            continue  # not trained, or by another program than fit
         summary, config = Summary.read(stage), checkpoint.load_config(stage)
         chosen = f"epoch {summary.best_epoch}, best on val" if summary.best_epoch else "last"
         corrections = summary.image_title_corrections

@@ -38,6 +38,11 @@ class Corpus:
     last_q: int  # the largest numbers given so far
     last_f: int
 
+    @property
+    def width(self) -> int:
+        """The dimensions of the vectors; a side without a text has vectors of none."""
+        return int(max(side.shape[1] for side in (self.q, self.t, self.i)))
+
     def title_rows(self, features: Features) -> Rows:
         """Return the row in `t` of each feature's title."""
         return self.titles.rows_of(features.f_title)
@@ -67,7 +72,7 @@ class Corpus:
 
     def images_of(self, features: Rows) -> Vectors:
         """Return the picture vectors of rows of the features, 0 without a caption, (K, D)."""
-        found = np.zeros((len(features), self.q.shape[1]), dtype=np.float32)
+        found = np.zeros((len(features), self.width), dtype=np.float32)
         numbers = self.features.f_image[features]
         pictured = np.flatnonzero(self.features.pictured[features])
         if len(pictured):

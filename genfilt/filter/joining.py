@@ -96,7 +96,7 @@ def title_candidates(
 ) -> Iterator[pa.Table]:
     """Yield the (f_image, f_title) whose i.t reaches sigma, as rows of it_candidates."""
     new_i, new_t = corpus.images.numbers > since.f, corpus.titles.numbers > since.f
-    width = corpus.q.shape[1]
+    width = corpus.width
     for of_i, of_t in ((new_i, np.ones_like(new_t)), (~new_i, new_t)):
         image_rows, title_rows = np.flatnonzero(of_i), np.flatnonzero(of_t)
         if not len(image_rows) or not len(title_rows):

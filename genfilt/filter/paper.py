@@ -67,7 +67,7 @@ class PaperRule:
         features = corpus.features
         possible = self._can_reach(floor)
         new_q, new_f = corpus.queries.numbers > since.q, features.f > since.f
-        width = corpus.q.shape[1]
+        width = corpus.width
         for of_q, of_f in ((new_q, possible), (~new_q, possible & new_f)):
             queries, products = np.flatnonzero(of_q), np.flatnonzero(of_f)
             if not len(queries) or not len(products):

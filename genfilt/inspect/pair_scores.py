@@ -197,7 +197,7 @@ def _data(
     values = sorted({value for each in pair.requested for value in each})
     matcher = ValueMatcher.of(values, [pair.values], similar)
     # Of the other queries the requested values alone are read.
-    vectors = np.zeros((len(pair.numbers), corpus.q.shape[1]), dtype=np.float32)
+    vectors = np.zeros((len(pair.numbers), corpus.width), dtype=np.float32)
     vectors[0] = corpus.q[0]
     queries = Queries.of(vectors, pair.requested, values)
     here = np.zeros(1, dtype=np.int64)

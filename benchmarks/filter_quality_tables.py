@@ -184,19 +184,26 @@ def _draw_recall(mine: Rows, path: Path) -> None:
 
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.subplots()
-    for place, rule in enumerate(RULES):
-        heights = [_of_caption(mine, rule, name) for name in CAPTIONS]
-        bars = axes.bar(np.arange(3) + 0.27 * (place - 1), heights, 0.25, label=rule)
+    names = _measured(mine)
+    for place, rule in enumerate(rule for rule in RULES if _has(mine, rule)):
+        heights = [_of_caption(mine, rule, name) for name in names]
+        bars = axes.bar(np.arange(len(names)) + 0.27 * (place - 0.5), heights, 0.25, label=rule)
         axes.bar_label(bars, fmt="%.3f", fontsize=8)
-    for at, ceiling in enumerate(CEILINGS):
-        label = "if only type and colour (and gender) decided" if at == 0 else None
+    for at, name in enumerate(names):
+        ceiling = CEILINGS[CAPTIONS.index(name)]
+        label = "_" * bool(at) + "if only type and colour (and gender) decided"
         axes.hlines(ceiling, at - 0.42, at + 0.42, color="black", linestyle=":", label=label)
-    axes.set_xticks(range(3), [f"captions: {name}" for name in CAPTIONS], fontsize=8)
+    axes.set_xticks(range(len(names)), [f"captions: {name}" for name in names], fontsize=8)
     axes.set_ylabel("recall at precision 0.95")
     axes.set_ylim(0, 0.9)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
+
+
+def _measured(mine: Rows) -> list[str]:
+    """The captions that rows have, in the order of CAPTIONS."""
+    return [name for name in CAPTIONS if any(row["captions"] == name for row in mine)]
 
 
 def _of_caption(mine: Rows, rule: str, captions: str) -> float:
@@ -208,10 +215,10 @@ def _draw_reliability(mine: Rows, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 3, sharey=True), CAPTIONS, strict=True):
+    names = [name for name in _measured(mine) if _has(mine, RULES[2])]
+    plots = figure.subplots(1, max(len(names), 1), sharey=True, squeeze=False)[0]
+    for axes, name in zip(plots, names, strict=False):
         drawn = [r["bins"] for r in mine if r["rule"] == RULES[2] and r["captions"] == name]
-        if not drawn:
-            continue
         said, seen, pairs = (np.array(column) for column in zip(*drawn[0], strict=True))
         axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
         axes.scatter(said, seen, s=8 + 14 * np.log10(pairs), color="C2", zorder=3)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -47,7 +48,9 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "stderr", terminal)
         with track("titles", 2) as advance:
             advance(2)
-        text = os.read(parent, 100_000).decode()
+        text = ""
+        while "2/2" not in text and select.select([parent], [], [], 10)[0]:
+            text += os.read(parent, 100_000).decode()
     os.close(parent)
     assert "titles" in text
     assert "2/2" in text

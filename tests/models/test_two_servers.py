@@ -42,3 +42,4 @@ def _kill_after(process: int, server: ChatServer, requests: int) -> None:
     while server.usage.requests < requests:
         threading.Event().wait(0.05)
     os.killpg(process, signal.SIGKILL)
+    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)  # a large process takes a moment to die

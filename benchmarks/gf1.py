@@ -117,6 +117,7 @@ def options() -> argparse.Namespace:
     words.add_argument("--seeds", type=int, default=1, help="of the training")
     words.add_argument("--split", default="val", help="whose products are the cold ones")
     words.add_argument("--cross-query", action="store_true", help="with QMX")
+    words.add_argument("--mixed-precision", default="no", choices=["no", "bf16"])
     return words.parse_args()
 
 
@@ -136,6 +137,7 @@ def main() -> None:
         for value in getattr(given, option) or ():
             words += [f"--{option.replace('_', '-')}", value]
     words += ["--cross-query"] * given.cross_query
+    words += ["--mixed-precision", given.mixed_precision]
     words += ["--preset", given.preset, "--seeds", given.seeds, "--split", given.split]
     words += ["--out", given.out / "runs", "--report", given.out / "report.md"]
     run("trainer", "ablate", "--design", "genfilt", *words)

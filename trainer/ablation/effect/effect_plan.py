@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -33,6 +34,7 @@ class EffectSettings:
     arms: tuple[str, ...] = ()  # all that can be run where empty
     cross_query: bool = False
     split: str = "val"  # whose products are the cold ones
+    mixed_precision: Literal["no", "bf16"] = "no"
 
     def __post_init__(self) -> None:
         if self.epochs and len(self.epochs) != CLICK_STAGE:
@@ -53,6 +55,7 @@ class EffectSettings:
             batch_size=cell.batch_size,
             micro_batch=_micro_batch(cell.batch_size),
             cross_query=self.cross_query,
+            mixed_precision=self.mixed_precision,
             without=("genfilt",),
         )
         return replace(config, epochs=self.epochs[stage - 1]) if self.epochs else config
@@ -102,6 +105,7 @@ class Cell:
             "epochs": list(settings.epochs),
             "split": settings.split,
             "cross_query": settings.cross_query,
+            "mixed_precision": settings.mixed_precision,
         }
         if path.exists() and (before := json.loads(path.read_text("utf-8"))) != wanted:
             other = [name for name in wanted if before.get(name) != wanted[name]]

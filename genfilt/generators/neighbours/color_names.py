@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from genfilt.generators.neighbours.segmentation import Figure, Floats, Mask
+from genfilt.generators.neighbours.color_region import LIGHTNESS, WAYS, color_region
+from genfilt.generators.neighbours.segmentation import Figure, Floats
 from genfilt.vocabulary.terms import vocabulary
 
-LIGHTNESS = 0.6  # weight of lightness against hue: shading changes it, dye does not
 ACHROMATIC = frozenset({"black", "gray", "white", "beige"})
 MIN_SECOND_SHARE = 0.3  # share from which a second colour is named
-MIN_DRESSED_SHARE = 0.12  # share of a worn figure that its clothes cover at least
-
-# The weight of each height of a worn figure, from its top: hair and face, another garment, hands
-# and shoes lie elsewhere.
-HEIGHTS = {
-    "upper": ((0.15, 0.0), (0.75, 1.0), (1.0, 0.15)),
-    "lower": ((0.05, 0.5), (0.45, 1.0), (0.8, 0.6), (1.0, 0.05)),
-    "full": ((0.12, 0.0), (0.9, 1.0), (1.0, 0.2)),
-    "head": ((0.5, 1.0), (1.0, 0.3)),
-}
 
 
 @dataclass(frozen=True)
@@ -36,15 +26,16 @@ class Shade:
     share: float
 
 
-def shades(figure: Figure, worn: str) -> list[Shade]:
+def shades(figure: Figure, worn: str, ways: Collection[str] = WAYS) -> list[Shade]:
     """Return the colours of a product, largest first.
 
     Args:
         figure: the segmented picture.
-        worn: where a thing of its type is worn ("upper", "lower", "full", "feet", "head"); skin
-            counts as colour of everything that is not ("object").
+        worn: where a thing of its type is worn ("upper", "lower", "full", "feet", "head"), "object"
+            of everything else.
+        ways: see color_region.
     """
-    mask, weights = _region(figure, worn)
+    mask, weights = color_region(figure, worn, ways)
     anchors, basics, names = _anchors()
     scale = np.array([LIGHTNESS, 1, 1], dtype=np.float32)
     nearest = _nearest(figure.lab[mask] * scale, anchors * scale)
@@ -80,28 +71,6 @@ def named_colors(found: Sequence[Shade]) -> list[str]:
 def in_metal(basics: Sequence[str], metals: Mapping[str, str]) -> list[str]:
     """Return colours as jewellers call them."""
     return list(dict.fromkeys(metals.get(basic, basic) for basic in basics))
-
-
-def _region(figure: Figure, worn: str) -> tuple[Mask, Floats]:
-    from scipy import ndimage
-
-    top, bottom, _, _ = figure.box
-    heights = (np.arange(figure.foreground.shape[0]) - top) / max(1, bottom - top)
-    steps = HEIGHTS.get(worn, ((1.0, 1.0),))
-    rows = np.select([heights < limit for limit, _ in steps], [weight for _, weight in steps], 0.0)
-    dressed = figure.foreground
-    if worn in HEIGHTS:
-        bare = dressed & ~ndimage.binary_dilation(figure.skin)
-        if (
-            bare.sum() >= MIN_DRESSED_SHARE * dressed.sum()
-        ):  # else the garment itself is skin-coloured
-            dressed = bare
-    for mask in (ndimage.binary_erosion(dressed), dressed, figure.foreground):
-        weights = np.broadcast_to(rows[:, None], mask.shape)[mask].astype(np.float32)
-        if weights.sum() > 0:
-            return mask, weights
-    everything = np.ones(figure.foreground.shape, dtype=bool)
-    return everything, np.ones(everything.size, dtype=np.float32)
 
 
 def _nearest(colors: Floats, anchors: Floats) -> npt.NDArray[np.intp]:

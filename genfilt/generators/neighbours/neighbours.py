@@ -1,10 +1,10 @@
 """The embedded captioner: colours read off the picture, a type word voted by similar pictures.
 
-It is a heuristic for catalogue photos on plain backgrounds, not a vision-language model. Colours
-are named in CIELAB on the segmented foreground. The type word comes from titles: the visually
-nearest pictures of *other* titles in the train split vote with their core words, under a metric
-learnt from those words. It names a type only where such votes proved right on the catalogue's own
-titles, never one that the train titles lack, and no gender.
+It is a heuristic for catalogue photos, not a vision-language model. Colours are named in CIELAB on
+the part of the picture that is the product. The type word comes from titles: the visually nearest
+pictures of *other* titles in the train split vote with their core words, under a metric learnt from
+those words. It names a type only where such votes proved right on the catalogue's own titles, never
+one that the train titles lack, and no gender.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from genfilt.store.keys import text_key
 from genfilt.vocabulary.terms import core_term, vocabulary, worn
 from genfilt.vocabulary.tokens import singular
 
-RULES = "neighbours 2"  # changes with the rules, so that pictures are described anew
+RULES = "neighbours 3"  # changes with the rules, so that pictures are described anew
 SIDE = 160  # pixels of the longer side that is looked at
 MAX_SHARED_TITLES = 20  # of one picture: with more it is a logo, or stands for a missing one
 METALS = {

@@ -18,36 +18,16 @@ checkpoint when it is started again. Training needs torch, transformers and peft
 from __future__ import annotations
 
 import argparse
-import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from packed_prompts import ROW, Batch, Example, pack, read_examples, reply_loss, steps_of
+from packed_prompts import ROW, read_examples
 from peft import LoraConfig, PeftModel, get_peft_model
-from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from tuning_run import CHECKPOINT, Options, Run
 
 RANK = 16  # of the updates; 10 MB in half precision for a model of 135 million weights
-LEARNING_RATE = 1e-3
-WARM_UP = 0.04  # of the run
-SAVE_EVERY = 120.0  # seconds between checkpoints
-REPORT_EVERY = 10  # steps
-CHECKPOINT = "checkpoint.pt"
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to train."""
-
-    out: Path
-    device: torch.device
-    step_examples: int
-    minutes: float
-    max_steps: int
-    seed: int
 
 
 def adapted(folder: Path, device: torch.device) -> PeftModel:
@@ -65,73 +45,6 @@ def adapted(folder: Path, device: torch.device) -> PeftModel:
     return found
 
 
-class Run:
-    """One training run, which can be interrupted and taken up again."""
-
-    def __init__(self, model: PeftModel, options: Options) -> None:
-        self._model, self._options = model, options
-        self._trained = [each for each in model.parameters() if each.requires_grad]
-        self._optimizer = torch.optim.AdamW(self._trained, lr=LEARNING_RATE, weight_decay=0.01)
-        self._file = options.out / CHECKPOINT
-        self._step, self._seconds = 0, 0.0
-        if self._file.exists():
-            saved = torch.load(self._file, map_location=options.device, weights_only=True)
-            for weight, value in zip(self._trained, saved["weights"], strict=True):
-                weight.data.copy_(value)
-            self._optimizer.load_state_dict(saved["optimizer"])
-            self._step, self._seconds = saved["step"], saved["seconds"]
-            print(f"taken up at step {self._step}", flush=True)
-
-    def train(self, prefix: Sequence[int], examples: Sequence[Example]) -> None:
-        """Make one pass over the examples, or as much of it as the minutes allow."""
-        options, started, saved_at = self._options, time.perf_counter(), time.perf_counter()
-        before, first, losses = self._seconds, self._step, []
-        total = min(len(examples) // options.step_examples, options.max_steps)
-        for number, rows in enumerate(steps_of(examples, options.step_examples, options.seed)):
-            if number < first:
-                continue
-            done = max(number / total, self._seconds / (60 * options.minutes))
-            if done >= 1:
-                break
-            losses.append(self._learn(pack(prefix, rows, options.device), done))
-            self._step, self._seconds = number + 1, before + time.perf_counter() - started
-            if self._step % REPORT_EVERY == 0:
-                mean = sum(float(each) for each in losses[-REPORT_EVERY:]) / REPORT_EVERY
-                print(
-                    f"step {self._step}/{total} loss {mean:.4f} {self._seconds:.0f} s", flush=True
-                )
-            if time.perf_counter() - saved_at > SAVE_EVERY:
-                self._save()
-                saved_at = time.perf_counter()
-        if losses:
-            print(f"{self._step} steps in {self._seconds:.0f} s, last loss {losses[-1]:.4f}")
-
-    def _learn(self, batch: Batch, done: float) -> Tensor:
-        """Take one step; `done` is the share of the run that lies behind."""
-        rate = min(done / WARM_UP, 1.0) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-3
-        for group in self._optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * rate
-        with torch.autocast(self._options.device.type, dtype=torch.bfloat16):
-            loss = reply_loss(self._model.get_base_model(), batch)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._trained, 1.0)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        return loss.detach()
-
-    def _save(self) -> None:
-        """Write the checkpoint; a run that ends while it writes leaves the one before."""
-        state = {
-            "weights": [weight.data for weight in self._trained],
-            "optimizer": self._optimizer.state_dict(),
-            "step": self._step,
-            "seconds": self._seconds,
-        }
-        written = self._file.with_suffix(".new")
-        torch.save(state, written)
-        written.replace(self._file)
-
-
 def train(given: argparse.Namespace) -> None:
     """Train and write the adapter in half precision."""
     found = "cuda" if torch.cuda.is_available() else "cpu"
@@ -146,10 +59,12 @@ def train(given: argparse.Namespace) -> None:
         f"{len(examples):,} examples of {tokens:.0f} tokens behind {len(prefix)}, {seconds:.0f} s"
     )
     size = -(-given.step_examples // ROW) * ROW
-    options = Options(given.out, device, size, given.minutes, given.max_steps, given.seed)
+    options = Options(
+        given.out, device, size, given.minutes, given.max_steps, given.seed, given.save_every
+    )
     model = adapted(given.model, device)
     model.train()
-    Run(model, options).train(prefix, examples)
+    Run(model, model.get_base_model(), options).train(prefix, examples)
     for weight in model.parameters():
         if weight.requires_grad:
             weight.data = weight.data.half()
@@ -183,6 +98,7 @@ def main() -> None:
     one.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     one.add_argument("--minutes", type=float, default=110.0, help="the most that training takes")
     one.add_argument("--step-examples", type=int, default=128, help="examples of one step")
+    one.add_argument("--save-every", type=float, default=120.0, help="seconds, of checkpoints")
     one.add_argument("--max-steps", type=int, default=1_000_000)
     one.add_argument("--seed", type=int, default=0)
     two = commands.add_parser("merge", help="add an adapter to its model")

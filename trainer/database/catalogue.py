@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -11,7 +12,8 @@ import numpy as np
 from genfilt.common import arrays
 from genfilt.common.arrays import Bools, Integers
 from genfilt.common.errors import UserError
-from trainer.database.reading import arrow_table, columns, statement
+from trainer.database.column_files import ColumnFiles, answer, numbers_of
+from trainer.database.reading import statement
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,24 +51,36 @@ class Catalogue:
         return [text or "" for text in source.take(numbers).to_pylist()]
 
 
-def load_catalogue(connection: duckdb.DuckDBPyConnection) -> Catalogue:
-    """Read what the rows' numbers stand for."""
-    table = arrow_table(connection, statement("catalogue"))
-    numbers = {
-        name: table[name].to_numpy().astype(np.int32)
-        for name in ("title_number", "image_number", "f", "f_title", "f_image")
-    }
+def load_catalogue(connection: duckdb.DuckDBPyConnection, folder: Path | None = None) -> Catalogue:
+    """Read what the rows' numbers stand for.
+
+    Args:
+        connection: of the database.
+        folder: keeps the columns as files, which `stored_catalogue` maps; None for memory.
+    """
+    with ColumnFiles(folder) as files:
+        files.append_answer("product", connection, statement("catalogue"))
+        files.append_answer("query", connection, statement("queries"))
+        return _catalogue(files)
+
+
+def stored_catalogue(folder: Path) -> Catalogue:
+    """Return the catalogue that `load_catalogue` wrote to a folder, mapped."""
+    return _catalogue(ColumnFiles(folder))
+
+
+def _catalogue(files: ColumnFiles) -> Catalogue:
     return Catalogue(
-        queries=arrow_table(connection, statement("queries"))["query"],
-        product_ids=table["product_id"],
-        titles=table["title"],
-        images=table["image"],
+        queries=files.texts("query.query"),
+        product_ids=files.texts("product.product_id"),
+        titles=files.texts("product.title"),
+        images=files.texts("product.image"),
         contents=ProductContents(
-            title=numbers["title_number"],
-            image=numbers["image_number"],
-            feature=numbers["f"],
-            feature_title=numbers["f_title"],
-            feature_image=numbers["f_image"],
+            title=files.numbers("product.title_number"),
+            image=files.numbers("product.image_number"),
+            feature=files.numbers("product.f"),
+            feature_title=files.numbers("product.f_title"),
+            feature_image=files.numbers("product.f_image"),
         ),
     )
 
@@ -88,33 +102,51 @@ class Rows:
 
 
 def load_rows(
-    connection: duckdb.DuckDBPyConnection, stage: int, catalogue: Catalogue
+    connection: duckdb.DuckDBPyConnection,
+    stage: int,
+    catalogue: Catalogue,
+    folder: Path | None = None,
 ) -> tuple[Rows, list[tuple[str, str]]]:
     """Return a stage's rows, and (product id, reason) of the products left out of it.
 
     Stage 1 has a row for each train product, stage 2 for each train click that no review or label
     contradicts, stage 3 for each train label as its review corrects it.
 
+    Args:
+        connection: of the database.
+        stage: 1, 2 or 3.
+        catalogue: its products.
+        folder: keeps the rows as files, which `stored_rows` maps; None for memory.
+
     Raises:
         UserError: the database has no row for the stage.
     """
-    table = columns(connection, statement(f"stage{stage}_rows"))
-    product = np.asarray(table["p"], dtype=np.int32)
-    if len(product) == 0:
+    has_picture = np.asarray(catalogue.images.is_valid())
+    found, without = 0, [np.empty(0, dtype=np.int32)]
+    with ColumnFiles(folder) as files:
+        for batch in answer(connection, statement(f"stage{stage}_rows")):
+            product = numbers_of(batch["p"])
+            shown = has_picture[product]
+            found += len(product)
+            without.append(np.unique(product[~shown]))
+            for name in ("q", "p", "positive"):
+                files.append(f"row.{name}", numbers_of(batch[name])[shown])
+        rows = _rows(files) if found else None
+    if rows is None:
         raise UserError(f"The database has {REMEDY[stage]}.")
-    has_picture = np.asarray(catalogue.images.is_valid())[product]
-    if not has_picture.any():
+    if not len(rows):
         raise UserError(
-            f"None of the {len(product)} rows of stage {stage} has a picture file; "
+            f"None of the {found} rows of stage {stage} has a picture file; "
             "run genfilt ingest with --images."
         )
-    without = np.unique(product[~has_picture]).astype(np.int32)
-    skipped = [
-        (name, "no picture file") for name in catalogue.texts(catalogue.product_ids, without)
-    ]
-    rows = Rows(
-        np.asarray(table["q"], dtype=np.int32),
-        product,
-        np.asarray(table["positive"], dtype=np.bool_),
-    )
-    return rows.at(np.flatnonzero(has_picture)), skipped
+    missing = catalogue.texts(catalogue.product_ids, np.unique(np.concatenate(without)))
+    return rows, [(name, "no picture file") for name in missing]
+
+
+def stored_rows(folder: Path) -> Rows:
+    """Return the rows that `load_rows` wrote to a folder, mapped."""
+    return _rows(ColumnFiles(folder))
+
+
+def _rows(files: ColumnFiles) -> Rows:
+    return Rows(files.numbers("row.q"), files.numbers("row.p"), files.truths("row.positive"))

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-from numpy.typing import NDArray
 
 from genfilt.common.arrays import Bools, Integers, Rows
 from genfilt.common.errors import UserError
-from trainer.database.reading import columns, statement
+from trainer.database.column_files import ColumnFiles, sorted_starts
+from trainer.database.reading import statement
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,7 @@ class SparseRows:
     @classmethod
     def from_sorted(cls, rows: Integers, values: Integers) -> SparseRows:
         """Build from entries in the order of their rows."""
-        size = int(rows[-1]) + 1 if len(rows) else 0
-        starts = np.searchsorted(rows, np.arange(size + 1, dtype=np.int32))
-        return cls(starts.astype(np.int64), values)
+        return cls(sorted_starts(rows), values)
 
     @property
     def bound(self) -> int:
@@ -93,22 +91,54 @@ class CorrectionCounts:
     image_title: int = 0
 
 
-def load_known_pairs(connection: duckdb.DuckDBPyConnection, *, genfilt: bool = True) -> KnownPairs:
-    """Read verdicts and corrections; without `genfilt` both correction tables count as empty."""
-    known = columns(
-        connection, "SELECT q, p, positive FROM verdicts WHERE split = 'train' ORDER BY q"
+PAIRS = {  # answer -> SQL, its column of rows, its column of values
+    "verdict": (
+        "SELECT q, p, positive FROM verdicts WHERE split = 'train' ORDER BY q, p",
+        "verdict.q",
+        "verdict.p",
+    ),
+    "query_product": (
+        "SELECT q, f FROM qp_corrections WHERE {used} ORDER BY q, f",
+        "query_product.q",
+        "query_product.f",
+    ),
+    "image_title": (
+        "SELECT f_image, f_title FROM it_corrections WHERE {used} ORDER BY f_image, f_title",
+        "image_title.f_image",
+        "image_title.f_title",
+    ),
+}
+
+
+def load_known_pairs(
+    connection: duckdb.DuckDBPyConnection, *, genfilt: bool = True, folder: Path | None = None
+) -> KnownPairs:
+    """Read verdicts and corrections.
+
+    Args:
+        connection: of the database.
+        genfilt: False: both correction tables count as empty.
+        folder: keeps the pairs as files, which `stored_known_pairs` maps; None for memory.
+    """
+    with ColumnFiles(folder) as files:
+        for name, (sql, rows, _) in PAIRS.items():
+            files.append_answer(name, connection, sql.format(used=str(genfilt).lower()))
+            files.append(f"{name}.row_starts", sorted_starts(files.numbers(rows)))
+        return _known_pairs(files)
+
+
+def stored_known_pairs(folder: Path) -> KnownPairs:
+    """Return the pairs that `load_known_pairs` wrote to a folder, mapped."""
+    return _known_pairs(ColumnFiles(folder))
+
+
+def _known_pairs(files: ColumnFiles) -> KnownPairs:
+    verdicts, query_product, image_title = (
+        SparseRows(files.counts(f"{name}.row_starts"), files.numbers(values))
+        for name, (_, _, values) in PAIRS.items()
     )
-    corrected = "" if genfilt else " WHERE false"
-    pairs = columns(connection, f"SELECT q, f FROM qp_corrections{corrected} ORDER BY q")
-    matched = columns(
-        connection, f"SELECT f_image, f_title FROM it_corrections{corrected} ORDER BY f_image"
-    )
-    return KnownPairs(
-        verdicts=SparseRows.from_sorted(_plain(known["q"]), _plain(known["p"])),
-        verdict_positive=np.asarray(known["positive"], dtype=np.bool_),
-        query_product=SparseRows.from_sorted(_plain(pairs["q"]), _plain(pairs["f"])),
-        image_title=SparseRows.from_sorted(_plain(matched["f_image"]), _plain(matched["f_title"])),
-    )
+    positive = files.truths("verdict.positive")
+    return KnownPairs(verdicts, positive, query_product, image_title)
 
 
 def count_new_corrections(connection: duckdb.DuckDBPyConnection) -> CorrectionCounts:
@@ -120,7 +150,3 @@ def count_new_corrections(connection: duckdb.DuckDBPyConnection) -> CorrectionCo
     counts = connection.execute(statement("new_corrections")).fetchone()
     assert counts is not None
     return CorrectionCounts(*map(int, counts))
-
-
-def _plain(values: NDArray[np.generic]) -> Integers:
-    return np.ascontiguousarray(values, dtype=np.int32)

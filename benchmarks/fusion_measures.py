@@ -19,6 +19,7 @@ from trainer.ablation.effect.truth import (
     relevant_pairs,
 )
 from trainer.config import MINILM
+from trainer.database.catalogue import Catalogue
 from trainer.database.reading import columns, open_database
 from trainer.evaluation.candidates import Benchmark
 from trainer.evaluation.encode import EncodedBenchmark, encode_numbers
@@ -28,11 +29,13 @@ from trainer.evaluation.scorers import NumberedVectors, Scorer, added, inner_pro
 from trainer.model.query_life import QueryLife
 from trainer.model.untrained_copy import load_untrained_copy
 
-SHARES = (0.3, 0.5, 0.7)  # of the untrained cosine, where it is added to finished scores alone
+# Shares of the untrained cosine in scores of finished models: of queries in seen words, of others.
+SHARES = ((0.0, 0.5), (0.1, 0.5), (0.2, 0.5), (0.3, 0.3), (0.5, 0.5), (0.0, 0.7), (0.2, 0.7))
 NUMBERED = """
 SELECT DISTINCT q, p FROM true_pairs JOIN query_no USING (query_id)
 JOIN product_no USING (product_id)
 """
+HALVES = np.full((1, 1), 0.5)
 Figures = dict[str, float | None]
 Sides = tuple[NumberedVectors, NumberedVectors]
 
@@ -73,10 +76,12 @@ class FusionBench:
         if self.truth is not None:
             queries = np.union1d(queries, self.truth.queries).astype(np.int32)
             products = np.union1d(products, self.truth.products).astype(np.int32)
+        model.untrained = None  # its share is tried below
         encoded = encode_numbers(model, self.measured.catalogue, queries, products)
         known = untrained_sides(model, self.measured, queries, products)
+        unseen = unseen_words(model, self.measured.catalogue, queries)
         found: Figures = {}
-        for name, sides in scores_of(encoded, known, mix=model.untrained is None).items():
+        for name, sides in scores_of(encoded, known, unseen).items():
             found |= {f"{name} {key}": value for key, value in self._labels(sides).items()}
             if len(sides) == 1:
                 found |= {f"{name} {key}": value for key, value in self._truth(sides[0]).items()}
@@ -114,9 +119,12 @@ class FusionBench:
 
 
 def scores_of(
-    encoded: EncodedBenchmark, known: Sides, *, mix: bool
+    encoded: EncodedBenchmark, known: Sides, unseen: np.ndarray | None
 ) -> dict[str, tuple[Sides, ...]]:
-    """Return the two sides of every score, of the sum both pairs; with `mix` the late mixtures."""
+    """Return the two sides of every score, of the sum both pairs, and the mixtures.
+
+    `unseen` says for each query whether it has a word that is new to training; None: no mixtures.
+    """
     titles, images = (encoded.query, encoded.title), (encoded.query, encoded.image)
     fused = (encoded.query, encoded.fused)
     found: dict[str, tuple[Sides, ...]] = {
@@ -126,18 +134,32 @@ def scores_of(
         "Q->M": (fused,),
         "untrained": (known,),
     }
-    if mix:
-        for share in SHARES:
+    if unseen is not None:
+        for seen, other in SHARES:
+            share = np.where(unseen, other, seen)[:, None]
             for name, sides in (("Q->T", titles), ("Q->M", fused)):
-                mixed = tuple(mixed_of(*pair, share) for pair in zip(sides, known, strict=True))
-                found[f"{name} + untrained {share}"] = (mixed,)
+                mixed = (mixed_of(sides[0], known[0], share), mixed_of(sides[1], known[1], HALVES))
+                found[f"{name} + untrained {seen}/{other}"] = (mixed,)
     return found
 
 
-def mixed_of(own: NumberedVectors, known: NumberedVectors, share: float) -> NumberedVectors:
-    """Return both vectors beside each other, so that inner products add up with the share."""
-    parts = [(1 - share) ** 0.5 * own.values, share**0.5 * known.values]
+def mixed_of(own: NumberedVectors, known: NumberedVectors, share: np.ndarray) -> NumberedVectors:
+    """Return both vectors as one of unit length, weighted by shares (N, 1) or (1, 1)."""
+    length = np.hypot(share, 1 - share)
+    parts = [(1 - share) / length * own.values, share / length * known.values]
     return NumberedVectors(own.numbers, np.concatenate(parts, axis=1))
+
+
+@torch.inference_mode()
+def unseen_words(model: QueryLife, catalogue: Catalogue, queries: np.ndarray) -> np.ndarray | None:
+    """Return for each query whether it has a word that training never read; None if not known."""
+    if model.seen_words is None:
+        return None
+    tokens = model.tokenize(catalogue.texts(catalogue.queries, queries))
+    device = model.seen_words.marks.device
+    ids, mask = tokens["input_ids"].to(device), tokens["attention_mask"].to(device)
+    unseen: np.ndarray = model.seen_words.unseen(ids, mask).cpu().numpy()
+    return unseen
 
 
 @torch.inference_mode()

@@ -50,7 +50,10 @@ class ModelConfig:
     pooling: Literal["cls", "mean"] = "cls"
     """What is projected to Q, T, I and M: the [CLS] of the paper, or the mean of all states."""
     untrained_share: float = 0.0
-    """Share of the untrained checkpoint's cosine in Q.T and Q.M, by a frozen copy; 0 for none."""
+    """Share of the untrained checkpoint's cosine in Q.T and Q.M, by a frozen copy, where a query
+    has a word that training never read; 0 for no copy."""
+    untrained_share_of_seen: float = 0.0
+    """The same share where training has read all of the query's words."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -65,10 +68,11 @@ class ModelConfig:
             raise UsageError(f"pooling is '{self.pooling}'; give cls or mean.")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}; give a number from 0 to below 1.")
-        if not 0 <= self.untrained_share < 1:
-            raise UsageError(
-                f"untrained_share is {self.untrained_share}; give a number from 0 to below 1."
-            )
+        for name in ("untrained_share", "untrained_share_of_seen"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(
+                    f"{name} is {getattr(self, name)}; give a number from 0 to below 1."
+                )
         if self.untrained_share and self.bert is None:
             raise UsageError(
                 f"untrained_share is {self.untrained_share} without a checkpoint; name one as bert."
@@ -91,6 +95,8 @@ class FitConfig:
     """1: titles and pictures; 2: train clicks; 3: train labels."""
     without: tuple[Ablation, ...] = ()
     """Parts left out: qma (QIC, QTC, QMC, QMX), qmf (ITM, QMM), genfilt (both corrections)."""
+    matching: bool = True
+    """Train ITM and QMM, the paper's QMF; small models learn nothing from them."""
     cross_query: bool = False
     """Add QMX to eq. 4: each positive pair against all queries' negatives. Not in the paper."""
     pairs: str | None = None
@@ -214,8 +220,10 @@ SMALL = FitConfig(
         vision_layers=1,
         embed_dim=256,
         pooling="mean",
+        untrained_share=0.5,
     ),
     preset="small",
+    matching=False,
     cross_query=True,
     batch_size=64,
     learning_rate=2e-4,

@@ -48,6 +48,7 @@ class AblationSettings:
             seed=seed,
             without=without,
             cross_query=self.cross_query,
+            matching=True,  # the paper's model, of which QMF is an ablation
         )
         return replace(config, epochs=self.epochs[stage - 1]) if self.epochs else config
 

@@ -52,6 +52,7 @@ class FitOptions(TypedDict, total=False):
     bert: str
     without: tuple[Ablation, ...]
     cross_query: bool
+    matching: bool
     epochs: int
     batch_size: int
     micro_batch: int
@@ -93,6 +94,13 @@ def fit(
             "--cross-query/--no-cross-query",
             help="Add QMX to the paper's losses, which makes scores of queries comparable; "
             "the preset decides, on for small.",
+        ),
+    ] = None,
+    matching: Annotated[
+        bool | None,
+        typer.Option(
+            "--matching/--no-matching",
+            help="Train ITM and QMM, the paper's QMF, too; the preset decides, off for small.",
         ),
     ] = None,
     resume: Annotated[
@@ -142,6 +150,7 @@ def fit(
         "bert": bert,
         "without": tuple(part.value for part in without) if without else None,
         "cross_query": cross_query,
+        "matching": matching,
         "epochs": epochs,
         "batch_size": batch_size,
         "micro_batch": micro_batch,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from trainer.config import ModelConfig
 from trainer.model.encoder import Memory, ModalEncoder, load_bert, load_tokenizer
+from trainer.model.seen_words import SeenWords
 from trainer.model.untrained_copy import UntrainedCopy, load_untrained_copy
 from trainer.model.vision import NAMED, ImageTransform, SmallTower, VisionTower, build_tower
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import BertModel, PreTrainedTokenizerBase
 
 COLDEST, HOTTEST, FIRST_TEMPERATURE = 0.01, 0.5, 0.07
-PAPER_PARAMETERS = 188_000_000
+TEXTS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class QueryLife(nn.Module):
     ) -> None:
         super().__init__()
         self.untrained = untrained
+        self.seen_words = None if untrained is None else SeenWords.of(load_tokenizer(config))
         self.config = config
         self.tokenizer = tokenizer
         self.vision = tower
@@ -154,19 +156,36 @@ class QueryLife(nn.Module):
         features: Tensor = self.vision(pixels)
         return features
 
+    @torch.no_grad()
+    def remember_words(self, texts: list[str]) -> None:
+        """Take the words of texts for seen, where the untrained copy asks for it."""
+        if self.seen_words is None:
+            return
+        device = self.seen_words.marks.device
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            tokens = self.tokenize(texts[start : start + TEXTS_AT_ONCE])
+            self.seen_words.add(tokens["input_ids"].to(device), tokens["attention_mask"].to(device))
+
     def begin(self, ids: Tensor, mask: Tensor) -> Tensor | None:
         """Return states (B, L, H) of texts that every pass of them can go on from, as `begun`."""
         return self.encoder.begin(ids, mask)
 
     def encode_queries(self, ids: Tensor, mask: Tensor, begun: Tensor | None = None) -> TextOutput:
         """Return Q of token ids (B, L) under mask (B, L)."""
-        states = self.encoder.text(ids, mask, begun)
-        embedding = self._embed(self.text_projection, states, mask)
-        return TextOutput(self._with_copy(embedding, ids, mask), states, mask)
+        query = self._encode(ids, mask, begun)
+        if self.untrained is None or self.seen_words is None or self.training:
+            return query
+        unseen = self.seen_words.unseen(ids, mask)
+        beside = self.untrained.beside_queries(query.embedding, ids, mask, unseen)
+        return replace(query, embedding=beside)
 
     def encode_titles(self, ids: Tensor, mask: Tensor, begun: Tensor | None = None) -> TextOutput:
         """Return T of token ids (B, L) under mask (B, L): the same weights as a query's."""
-        return self.encode_queries(ids, mask, begun)
+        return self._beside_copy(self._encode(ids, mask, begun), ids)
+
+    def _encode(self, ids: Tensor, mask: Tensor, begun: Tensor | None) -> TextOutput:
+        states = self.encoder.text(ids, mask, begun)
+        return TextOutput(self._embed(self.text_projection, states, mask), states, mask)
 
     def encode_images(self, images: Tensor) -> ImageOutput:
         """Return I of pixels (B, 3, S, S), or of patch features (B, P, W) that the tower gave."""
@@ -176,7 +195,7 @@ class QueryLife(nn.Module):
             patches = torch.cat([self.image_cls.expand(len(patches), -1, -1), patches], dim=1)
         states = self.encoder.image(patches)
         embedding = self._embed(self.image_projection, states, None)
-        if self.untrained is not None:
+        if self.untrained is not None and not self.training:
             embedding = self.untrained.without(embedding)
         return ImageOutput(embedding, states)
 
@@ -186,7 +205,7 @@ class QueryLife(nn.Module):
         """Return M: a title (B, L) that reads its picture's states (B, P, H) in every layer."""
         states = self.encoder.fused(ids, mask, Memory(image_states), begun)
         embedding = self._embed(self.fused_projection, states, mask)
-        return FusedOutput(self._with_copy(embedding, ids, mask), states, mask)
+        return self._beside_copy(FusedOutput(embedding, states, mask), ids)
 
     def match_fused(self, fused: FusedOutput) -> Tensor:
         """Return ITM's logits (B, 2), 1 = match, of what `fuse` gave."""
@@ -223,10 +242,11 @@ class QueryLife(nn.Module):
             pooled = self._pool(_widened(states), mask)
             return functional.normalize(projection(pooled), dim=-1)
 
-    def _with_copy(self, embedding: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-        if self.untrained is None:
-            return embedding
-        return self.untrained.beside(embedding, ids, mask)
+    def _beside_copy(self, product: TextOutput, ids: Tensor) -> TextOutput:
+        if self.untrained is None or self.training:
+            return product
+        beside = self.untrained.beside_products(product.embedding, ids, product.mask)
+        return replace(product, embedding=beside)
 
     def _pool(self, states: Tensor, mask: Tensor | None) -> Tensor:
         if self.config.pooling == "cls":
@@ -256,36 +276,3 @@ def raw_temperature(tau: float) -> float:
     """Return the parameter whose temperature is tau: the logit of its place on the log scale."""
     share = math.log(tau / COLDEST) / math.log(HOTTEST / COLDEST)
     return math.log(share / (1 - share))
-
-
-def parameter_counts(model: QueryLife) -> dict[str, int]:
-    """Return the number of parameters of each part, the frozen tower's apart from the trained."""
-    counts = {
-        "BERT": _size(model.encoder.embeddings) + _size(model.encoder.layers),
-        "cross-attention": _size(model.encoder.cross),
-    }
-    tower = _size(model.vision)
-    total = _size(model)
-    frozen = tower if model.vision.frozen else 0
-    if model.untrained is not None:
-        counts["untrained copy, frozen"] = _size(model.untrained)
-        frozen += _size(model.untrained)
-    counts["projections and heads"] = total - tower - sum(counts.values())
-    counts[f"vision tower, {'frozen' if model.vision.frozen else 'trained'}"] = tower
-    counts["trained"] = total - frozen
-    return counts
-
-
-def parameter_report(model: QueryLife) -> str:
-    """Return the parameter counts in one line, and the paper's where the tower is frozen too."""
-    parts = ", ".join(
-        f"{name} {count / 1e6:.1f}M" for name, count in parameter_counts(model).items()
-    )
-    paper = (
-        f" The paper says {PAPER_PARAMETERS / 1e6:.0f}M, which is BLIP-2's figure for its Q-Former."
-    )
-    return f"Parameters: {parts}." + (paper if model.vision.frozen else "")
-
-
-def _size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())

@@ -2,7 +2,8 @@
 
 Training on a shop's words makes the encoder forget what it knew of others. A copy that never learns
 keeps it: its unit vector of a text stands beside the trained one's, so that the score is the sum of
-both cosines, weighted, and still one inner product of two towers.
+both cosines, weighted, and still one inner product of two towers. A query decides the weights: the
+copy has a say where a word is new to training. Training itself does without.
 """
 
 from __future__ import annotations
@@ -22,18 +23,22 @@ if TYPE_CHECKING:
     from transformers import BertModel
 
 
+HALF = math.sqrt(0.5)  # a product's weight of both vectors, whose squares add up to 1
+
+
 class UntrainedCopy(nn.Module):
     """A frozen BERT with all its layers; its vector of a text is the mean of its last states.
 
     Args:
         bert: the checkpoint.
-        share: of the copy's cosine in the score of two texts, above 0 and below 1.
+        share: of the copy in the score of a query with a word that training never read.
+        share_of_seen: the same of all other queries.
     """
 
-    def __init__(self, bert: BertModel, share: float) -> None:
+    def __init__(self, bert: BertModel, share: float, share_of_seen: float = 0.0) -> None:
         super().__init__()
         self.bert = bert.eval().requires_grad_(False)  # type: ignore[no-untyped-call]
-        self.share = share
+        self.share, self.share_of_seen = share, share_of_seen
         self._last: tuple[Tensor, Tensor] | None = None
 
     @property
@@ -46,15 +51,23 @@ class UntrainedCopy(nn.Module):
         """Stay in eval mode whatever the model around it does."""
         return super().train(False)
 
-    def beside(self, embedding: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-        """Return unit vectors (B, D + H): embedding (B, D) and the copy's of ids (B, L), weighted.
+    def beside_queries(
+        self, embedding: Tensor, ids: Tensor, mask: Tensor, unseen: Tensor
+    ) -> Tensor:
+        """Return unit vectors (B, D + H) of queries, of which `unseen` (B,) have a new word.
 
-        Of two such vectors the inner product is (1 - share) times that of the embeddings plus
-        share times the copy's cosine.
+        The inner product with a product's vector is, up to a factor of the query, (1 - share)
+        times that of the embeddings (B, D) plus share times the copy's cosine.
         """
-        known = self.vectors(ids, mask)
-        own, other = math.sqrt(1 - self.share), math.sqrt(self.share)
-        return torch.cat([own * embedding, other * known.to(embedding)], dim=1)
+        share = torch.where(unseen, self.share, self.share_of_seen).unsqueeze(1).to(embedding)
+        length = (share**2 + (1 - share) ** 2).sqrt()
+        known = self.vectors(ids, mask).to(embedding)
+        return torch.cat([(1 - share) / length * embedding, share / length * known], dim=1)
+
+    def beside_products(self, embedding: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return unit vectors (B, D + H) of titles: embedding (B, D) and the copy's, as one."""
+        known = self.vectors(ids, mask).to(embedding)
+        return torch.cat([embedding, known], dim=1) * HALF
 
     def without(self, embedding: Tensor) -> Tensor:
         """Return embedding (B, D) with zeros (B, H) where a text has the copy's vector."""
@@ -81,4 +94,5 @@ def load_untrained_copy(config: ModelConfig) -> UntrainedCopy | None:
     """
     if not config.untrained_share:
         return None
-    return UntrainedCopy(load_bert(replace(config, bert_layers=None)), config.untrained_share)
+    bert = load_bert(replace(config, bert_layers=None))
+    return UntrainedCopy(bert, config.untrained_share, config.untrained_share_of_seen)

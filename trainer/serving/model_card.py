@@ -12,7 +12,8 @@ from trainer.config import FitConfig
 from trainer.evaluation.markdown_table import table
 from trainer.evaluation.measures import ScoreMetrics
 from trainer.evaluation.report import HEADS, score_rows
-from trainer.model.query_life import QueryLife, parameter_report
+from trainer.model.parameters import parameter_report
+from trainer.model.query_life import QueryLife
 from trainer.training import checkpoint
 from trainer.training.run_log import SUMMARY, Summary
 

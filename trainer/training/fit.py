@@ -14,7 +14,8 @@ from genfilt.common.console import say
 from genfilt.common.errors import UsageError, UserError
 from trainer.config import FitConfig
 from trainer.distributed import processes
-from trainer.model.query_life import QueryLife, parameter_report
+from trainer.model.parameters import parameter_report
+from trainer.model.query_life import QueryLife
 from trainer.training import checkpoint
 from trainer.training.loop import Losses, TrainingLoop
 from trainer.training.precision import precision
@@ -98,6 +99,8 @@ def fit(
         if resume:
             _say(f"Stage {config.stage} has no checkpoint in {folder} yet: it begins anew.", main)
         _load_stage_before(loop.model, out, config.stage, main)
+    if loop.model.seen_words is not None:
+        loop.model.remember_words(data.texts())
     run = start.run or from_main(checkpoint.new_run(folder, config) if main else folder)
     _say(parameter_report(loop.model), main)
     best = BestEpoch(db, data.catalogue, run) if config.keep == "best" else None
@@ -172,7 +175,7 @@ def make_accelerator(
     # accelerate keeps one precision for the whole process; stages of one run may differ in theirs.
     AcceleratorState._reset_state()
     # Where a part of the model is left out, gradients of its weights never come.
-    partly = config.stage == 1 or bool(config.without)
+    partly = config.stage == 1 or bool(config.without) or not config.matching
     several = DistributedDataParallelKwargs(find_unused_parameters=partly)
     options = options or RunOptions()
     tracker = options.log_with

@@ -61,7 +61,12 @@ class TrainingLoop:
     def parts(self) -> tuple[str, ...]:
         """The losses that the stage adds up."""
         config = self.config
-        return parts_of(config.stage, config.without, cross_query=config.cross_query)
+        return parts_of(
+            config.stage,
+            config.without,
+            cross_query=config.cross_query,
+            matching=config.matching,
+        )
 
     def resume(self, step: Path) -> None:
         """Go on from a step folder."""

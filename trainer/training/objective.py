@@ -25,16 +25,23 @@ ON_FUSED_EMBEDDING = {"qmc", "qmx"}  # the only losses whose gradient reaches M'
 
 
 def parts_of(
-    stage: int, without: Iterable[Ablation] = (), *, cross_query: bool = False
+    stage: int,
+    without: Iterable[Ablation] = (),
+    *,
+    cross_query: bool = False,
+    matching: bool = True,
 ) -> tuple[str, ...]:
     """Return the losses that a stage adds up: ITC and ITM in stage 1, then all of eq. 4.
+
+    ITM and QMM count with `matching` alone.
 
     The paper's stage 1 is ITC alone; ITM is ours, so that the cross-attention is not random when
     stage 2 begins. QMX, with `cross_query`, is ours too: QMC across queries.
     """
     compared = (*ALIGNMENT, "qmx") if cross_query else ALIGNMENT
     parts = ("itc", "itm") if stage == 1 else ("itc", "itm", *compared, "qmm")
-    dropped = (compared if "qma" in without else ()) + (FUSION if "qmf" in without else ())
+    fusion = matching and "qmf" not in without
+    dropped = (compared if "qma" in without else ()) + (() if fusion else FUSION)
     return tuple(part for part in parts if part not in dropped)
 
 

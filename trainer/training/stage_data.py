@@ -48,6 +48,12 @@ class StageData:
         masks = Masks(known, catalogue.contents, drop=config.drop_corrections)
         return cls(catalogue, masks, rows, without_picture, counts)
 
+    def texts(self) -> list[str]:
+        """Return the queries and titles of all rows, each once."""
+        catalogue, queries = self.catalogue, np.unique(self.rows.query)
+        read = catalogue.texts(catalogue.queries, queries[queries >= 0])
+        return read + catalogue.texts(catalogue.titles, np.unique(self.rows.product))
+
     def names(self, rows: Rows) -> str:
         """Return the first NAMED_ROWS rows as query and product id, or product id in stage 1."""
         catalogue = self.catalogue

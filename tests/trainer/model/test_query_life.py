@@ -10,7 +10,8 @@ from transformers import BertConfig, BertModel, Blip2VisionConfig, Blip2VisionMo
 
 from trainer.config import ModelConfig, preset
 from trainer.model.encoder import Memory
-from trainer.model.query_life import QueryLife, parameter_counts, parameter_report, raw_temperature
+from trainer.model.parameters import parameter_counts, parameter_report
+from trainer.model.query_life import QueryLife, raw_temperature
 from trainer.model.vision import FrozenTower, ImageTransform
 
 TITLES = ["hoodie", "a longer title of a pair of shorts"]

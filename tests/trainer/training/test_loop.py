@@ -274,7 +274,8 @@ def test_matrices_decay_and_weights_from_scratch_have_their_own_rate() -> None:
     config = preset("small", 1)
     model = QueryLife.build(replace(config.model, bert=MINILM, bert_layers=1))
     groups = build_optimizer(model, config).param_groups
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    named = model.named_parameters()
+    names = {id(value): name for name, value in named if value.requires_grad}
     for group in groups:
         for parameter in group["params"]:
             assert (group["weight_decay"] > 0) == (parameter.ndim > 1)

@@ -42,6 +42,7 @@ def test_parts() -> None:
     assert parts_of(1, ["qmf", "qma"]) == ("itc",)
     assert parts_of(2, ["genfilt"]) == everything
     assert parts_of(3, cross_query=True) == ("itc", "itm", "qic", "qtc", "qmc", "qmx", "qmm")
+    assert parts_of(2, matching=False) == parts_of(2, ["qmf"])
     assert parts_of(2, ["qma"], cross_query=True) == ("itc", "itm", "qmm")
     assert parts_of(1, cross_query=True) == parts_of(1)
 

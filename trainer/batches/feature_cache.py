@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -26,15 +25,16 @@ class FeatureCache:
     @property
     def nbytes(self) -> int:
         """Size on disk."""
-        return 2 * len(self.products) * self.shape[0] * self.shape[1]
+        return len(self.products) * self.row_bytes
 
-    def open(self, path: Path, mode: Literal["r", "w+"]) -> Features:
-        """Return a file as (N, P, W); mode "w+" makes it."""
-        return np.memmap(path, np.float16, mode, shape=(len(self.products), *self.shape))
+    @property
+    def row_bytes(self) -> int:
+        """Size on disk of one product's features."""
+        return 2 * self.shape[0] * self.shape[1]
 
     @cached_property
     def _features(self) -> Features:
-        return self.open(self.path, "r")
+        return np.memmap(self.path, np.float16, "r", shape=(len(self.products), *self.shape))
 
     def read(self, p: int) -> Tensor:
         """Return the features (P, W) of product p in float32.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from genfilt.common.arrays import Integers
-from genfilt.common.photos import open_photo
 from trainer.batches.feature_cache import FeatureCache
+from trainer.batches.picture_pack import PicturePack, PictureSource
 from trainer.database.catalogue import Rows
 
 if TYPE_CHECKING:
@@ -97,10 +96,10 @@ class BatchReader(Dataset[Batch]):
         transform: Callable[..., Tensor],
         seed: int | None,
         features: FeatureCache | None = None,
+        pack: PicturePack | None = None,
     ) -> None:
         self.rows = rows
-        self.images = images
-        self.transform = transform
+        self.pictures = PictureSource(images, transform, pack)
         self.seed = seed
         self.features = features
 
@@ -124,25 +123,10 @@ class BatchReader(Dataset[Batch]):
     def _image(self, p: int, number: int) -> Tensor:
         if self.features is not None:
             return self.features.read(p)
-        path = self.images[p].as_py()
         if self.seed is None:
-            return read_picture(path, self.transform)
+            return self.pictures.read(p)
         seed = int(np.random.SeedSequence((self.seed, number, p)).generate_state(1)[0])
-        return read_picture(path, self.transform, seed)
-
-
-def read_picture(path: str | Path, transform: Callable[..., Tensor], *seed: int) -> Tensor:
-    """Return a picture file as the transform's tensor (3, S, S).
-
-    Raises:
-        ValueError: the file is missing, is not a whole picture, or has too many pixels.
-    """
-    try:
-        picture = open_photo(Path(path))
-    except Exception as error:  # Pillow's readers raise whatever a broken file leads to
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(text) from error
-    return transform(picture, *seed)
+        return self.pictures.read(p, seed)
 
 
 class _Order(Sampler[Item]):
@@ -162,3 +146,13 @@ class _Order(Sampler[Item]):
 def loader(reader: BatchReader, plan: BatchPlan, first: int, workers: int) -> DataLoader[Batch]:
     """Return the batches from number `first` on, read by worker processes in the plan's order."""
     return DataLoader(reader, batch_size=None, sampler=_Order(plan, first), num_workers=workers)
+
+
+def in_order(reader: BatchReader, rows: slice, size: int, workers: int) -> DataLoader[Batch]:
+    """Return rows in batches of `size` in their order, read by worker processes."""
+    starts = range(rows.start, rows.stop, size)
+    items = [
+        (number, np.arange(start, min(start + size, rows.stop)))
+        for number, start in enumerate(starts)
+    ]
+    return DataLoader(reader, batch_size=None, sampler=items, num_workers=workers)

@@ -61,23 +61,30 @@ class ColumnFiles:
     ) -> ColumnFiles:
         """Add an answer's columns, each named `prefix.name`: texts, integers, truth values."""
         reader = answer(connection, sql)
-        for field in reader.schema:  # so that an empty answer has columns, too
-            self._file(f"{prefix}.{field.name}{'.bytes' * _is_text(field.type)}")
         ends = {field.name: 0 for field in reader.schema if _is_text(field.type)}
-        for name in ends:
-            self.append(f"{prefix}.{name}.starts", np.zeros(1, dtype=np.int64))
-            self._file(f"{prefix}.{name}.valid")
+        for field in reader.schema:  # so that an empty answer has columns, too
+            if field.name in ends:
+                self.begin_texts(f"{prefix}.{field.name}")
+            else:
+                self._file(f"{prefix}.{field.name}")
         for batch in reader:
             for field, column in zip(batch.schema, batch.columns, strict=True):
                 name = f"{prefix}.{field.name}"
                 if field.name in ends:
-                    ends[field.name] = self._append_texts(name, column, ends[field.name])
-                    continue
-                self.append(name, numbers_of(column))
+                    ends[field.name] = self.append_texts(name, column, ends[field.name])
+                else:
+                    self.append(name, numbers_of(column))
         self._flush()
         return self
 
-    def _append_texts(self, name: str, column: pa.Array, end: int) -> int:
+    def begin_texts(self, name: str) -> None:
+        """Make an empty column of texts."""
+        self.append(f"{name}.starts", np.zeros(1, dtype=np.int64))
+        for part in ("bytes", "valid"):
+            self._file(f"{name}.{part}")
+
+    def append_texts(self, name: str, column: pa.Array, end: int) -> int:
+        """Add texts to the end of a column that has `end` bytes; return how many it has then."""
         import pyarrow as pa
 
         texts = column.cast(pa.large_string())
@@ -102,12 +109,16 @@ class ColumnFiles:
         """Return a column of truth values."""
         return self._read(name, np.dtype(np.bool_))
 
+    def bytes(self, name: str) -> NDArray[np.uint8]:
+        """Return a column of bytes."""
+        return self._read(name, np.dtype(np.uint8))
+
     def texts(self, name: str) -> pa.ChunkedArray:
         """Return a column of texts as one chunk of large strings, whose buffers are the files'."""
         import pyarrow as pa
 
         starts = self.counts(f"{name}.starts")
-        content = self._read(f"{name}.bytes", np.dtype(np.uint8))
+        content = self.bytes(f"{name}.bytes")
         valid = np.packbits(self.truths(f"{name}.valid"), bitorder="little")
         buffers = [pa.py_buffer(part) for part in (starts, content, valid)]
         return pa.chunked_array([pa.LargeStringArray.from_buffers(len(starts) - 1, *buffers)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +11,15 @@ import torch
 from torch import Tensor
 
 from genfilt.common.arrays import Integers, Vectors
-from genfilt.common.photos import open_photo
+from trainer.batches.picture_pack import PicturePack, PictureSource
 from trainer.database.catalogue import Catalogue
+from trainer.distributed import total
 from trainer.evaluation.candidates import Benchmark
 from trainer.evaluation.measures import finite
 from trainer.evaluation.metrics import image_weight
+from trainer.evaluation.read_ahead import read_ahead
 from trainer.evaluation.scorers import NumberedVectors, Scorer, added, inner_product
+from trainer.process_group import joined_dicts, joined_rows, my_part
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,41 +53,53 @@ class EncodedBenchmark:
         }
 
 
-@torch.inference_mode()
-def encode(model: QueryLife, catalogue: Catalogue, benchmark: Benchmark) -> EncodedBenchmark:
+def encode(
+    model: QueryLife, catalogue: Catalogue, benchmark: Benchmark, pack: PicturePack | None = None
+) -> EncodedBenchmark:
     """Return the vectors of all that a benchmark names, each distinct number encoded once."""
-    return encode_numbers(model, catalogue, benchmark.queries, benchmark.products)
+    return encode_numbers(model, catalogue, benchmark.queries, benchmark.products, pack)
 
 
 @torch.inference_mode()
 def encode_numbers(
-    model: QueryLife, catalogue: Catalogue, queries: Integers, products: Integers
+    model: QueryLife,
+    catalogue: Catalogue,
+    queries: Integers,
+    products: Integers,
+    pack: PicturePack | None = None,
 ) -> EncodedBenchmark:
-    """Return the vectors of queries (Q,) and products (P,), both sorted and distinct."""
+    """Return the vectors of queries (Q,) and products (P,), both sorted and distinct.
+
+    Each process encodes its part of them, and all get all vectors.
+    """
     model.eval()
     device = next(model.parameters()).device
     q = [
         model.encode_queries(*_tokens(model, catalogue, catalogue.queries, part, device)).embedding
-        for part in _parts(queries)
+        for part in _parts(queries[my_part(len(queries), BATCH)])
     ]
     titles, images, fused, white = [], [], [], 0
     unreadable: dict[int, str] = {}
-    for part in _parts(products):
+    mine = products[my_part(len(products), BATCH)]
+    source = PictureSource(catalogue.images, model.image_transform, pack)
+    for part, (pixels, missing, faults) in read_ahead(source, _parts(mine)):
         ids, mask = _tokens(model, catalogue, catalogue.titles, part, device)
-        pixels, missing, faults = _pictures(model, catalogue, part)
         picture = model.encode_images(pixels.to(device))
         titles.append(model.encode_titles(ids, mask).embedding)
         images.append(picture.embedding)
         fused.append(model.fuse(ids, mask, picture.states).embedding)
         white += missing + len(faults)
         unreadable |= faults
+    width = model.width
+    everything = [joined_rows(_stacked(part, width), device) for part in (q, titles, images, fused)]
+    by_query, by_title, by_image, by_both = everything
     return EncodedBenchmark(
-        query=NumberedVectors(queries, _stacked(q)),
-        title=NumberedVectors(products, _stacked(titles)),
-        image=NumberedVectors(products, _stacked(images)),
-        fused=NumberedVectors(products, _stacked(fused)),
-        white=white,
-        unreadable=unreadable,
+        query=NumberedVectors(queries, by_query),
+        title=NumberedVectors(products, by_title),
+        image=NumberedVectors(products, by_image),
+        fused=NumberedVectors(products, by_both),
+        white=int(total(torch.tensor(white, device=device))),
+        unreadable=joined_dicts(unreadable),
         learned=model.config.embed_dim,
     )
 
@@ -105,33 +119,9 @@ def _tokens(
     return tokens["input_ids"].to(device), tokens["attention_mask"].to(device)
 
 
-def _pictures(
-    model: QueryLife, catalogue: Catalogue, products: Integers
-) -> tuple[Tensor, int, dict[int, str]]:
-    """Return pixels (N, 3, S, S), how many products have no picture, and the unreadable ones."""
-    from PIL import Image
-
-    # Every product of a list stays in it, so that all models rank the same lists: one whose
-    # picture cannot be read is encoded as a white one.
-    transform = model.image_transform
-    white = Image.new("RGB", (8, 8), "white")
-    pixels, missing = [], 0
-    faults: dict[int, str] = {}
-    paths = catalogue.images.take(products).to_pylist()
-    for p, path in zip(products.tolist(), paths, strict=True):
-        picture = white
-        if path is None:
-            missing += 1
-        else:
-            try:
-                picture = open_photo(Path(path))
-            except Exception as fault:  # Pillow's readers raise whatever a broken file leads to
-                faults[p] = (str(fault).splitlines() or [type(fault).__name__])[0]
-        pixels.append(transform(picture))
-    return torch.stack(pixels), missing, faults
-
-
-def _stacked(parts: list[Tensor]) -> Vectors:
+def _stacked(parts: list[Tensor], width: int) -> Vectors:
+    if not parts:
+        return np.empty((0, width), dtype=np.float32)
     return np.asarray(torch.cat(parts).float().cpu().numpy(), dtype=np.float32)
 
 

@@ -57,6 +57,12 @@ class ImageTransform:
 
     def __call__(self, image: Image, seed: int | None = None) -> Tensor:
         """Return image as float32 (3, size, size), augmented where a seed is given."""
+        pixels = np.asarray(self.square(image, seed), dtype=np.float32) / 255.0
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        return torch.from_numpy(np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1)))
+
+    def square(self, image: Image, seed: int | None = None) -> Image:
+        """Return image as a white square of size x size pixels; of such a one, itself."""
         from PIL import Image as Pillow
 
         picture = to_rgb(image)
@@ -66,10 +72,7 @@ class ImageTransform:
         square.paste(picture, (left, top))
         if seed is not None:
             square = self._moved(square, np.random.default_rng(seed))
-        square = square.resize((self.size, self.size), Pillow.Resampling.BICUBIC)
-        pixels = np.asarray(square, dtype=np.float32) / 255.0
-        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        return torch.from_numpy(np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1)))
+        return square.resize((self.size, self.size), Pillow.Resampling.BICUBIC)
 
     def _moved(self, square: Image, rng: np.random.Generator) -> Image:
         from PIL import Image as Pillow

@@ -178,6 +178,8 @@ def finish_run(run: Path, model: QueryLife) -> None:
     write_weights(stored(model), run / WEIGHTS)
     write_text(folder / CURRENT, run.name + "\n")
     _remove(run.glob("step-*"))
+    for best in run.glob("best-*.safetensors"):
+        best.unlink()
     _remove(path for path in folder.glob("run-*") if path != run)
 
 

@@ -6,27 +6,26 @@ import resource
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from genfilt.common.console import say
 from genfilt.common.errors import UsageError, UserError
+from trainer.batches.pack_writer import open_pack
 from trainer.config import FitConfig
-from trainer.distributed import processes
 from trainer.model.parameters import parameter_report
 from trainer.model.query_life import QueryLife
+from trainer.process_group import is_main, joined_dicts, on_main, wait_for_all
 from trainer.training import checkpoint
 from trainer.training.loop import Losses, TrainingLoop
 from trainer.training.precision import precision
-from trainer.training.run_log import Progress, Summary, write_skipped
+from trainer.training.run_log import Summary, write_skipped
 from trainer.training.selection import BestEpoch
 from trainer.training.stage_data import StageData
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -84,37 +83,49 @@ def fit(
             training diverged.
     """
     accelerator = make_accelerator(config, options, out)
-    main = bool(accelerator.is_main_process)
     folder = checkpoint.stage_folder(out, config.stage)
-    start = from_main(starting_point(folder, config) if resume and main else StartingPoint())
+    start = on_main(lambda: starting_point(folder, config) if resume else StartingPoint())
     if start.finished:
-        _say(f"Stage {config.stage} is finished already, in {checkpoint.current(folder)}.", main)
-        return Summary.read(folder)
-    data = StageData.read(db, config)
-    loop = TrainingLoop(config, data, accelerator)
+        _say(f"Stage {config.stage} is finished already, in {checkpoint.current(folder)}.")
+        return on_main(lambda: Summary.read(folder))
+    if resume and start.step is None:
+        _say(f"Stage {config.stage} has no checkpoint in {folder} yet: it begins anew.")
+    with StageData.shared(db, config, folder / "data") as data:
+        loop = TrainingLoop(config, data, accelerator)
+        run = _begin(loop, out, start)
+        _say(parameter_report(loop.model))
+        pack = open_pack(db, loop.model.image_transform.size, data.catalogue.images)
+        best = BestEpoch(db, data.catalogue, run, pack) if config.keep == "best" else None
+        losses = loop.train(run, best, pack)
+        for tracker in accelerator.trackers:  # end_training would end the processes' group too
+            tracker.finish()
+        return _finish(loop, losses, run)
+
+
+def _begin(loop: TrainingLoop, out: Path, start: StartingPoint) -> Path:
+    """Fill the model with the weights that the stage starts from; return the run's folder."""
+    config = loop.config
     if start.step is not None:
         loop.resume(start.step)
-        _say(f"Stage {config.stage} goes on from {start.step}.", main)
-    else:
-        if resume:
-            _say(f"Stage {config.stage} has no checkpoint in {folder} yet: it begins anew.", main)
-        _load_stage_before(loop.model, out, config.stage, main)
+        _say(f"Stage {config.stage} goes on from {start.step}.")
+    elif config.stage > 1:
+        _say(on_main(lambda: _load_stage_before(loop.model, out, config.stage)))
     if loop.model.seen_words is not None:
-        loop.model.remember_words(data.texts())
-    run = start.run or from_main(checkpoint.new_run(folder, config) if main else folder)
-    _say(parameter_report(loop.model), main)
-    best = BestEpoch(db, data.catalogue, run) if config.keep == "best" else None
-    losses = loop.train(run, best)
-    for tracker in accelerator.trackers:  # end_training would end the processes' group too
-        tracker.finish()
-    gather_skipped(loop.progress)
-    skipped = dict(data.without_picture) | loop.progress.skipped
-    summary = _summary(loop, losses, folder, len(skipped))
-    if main:
+        loop.model.remember_words(loop.data.texts())
+    folder = checkpoint.stage_folder(out, config.stage)
+    return start.run or on_main(lambda: checkpoint.new_run(folder, config))
+
+
+def _finish(loop: TrainingLoop, losses: Losses, run: Path) -> Summary:
+    """Write the run's weights and summary, and make it the stage's current one."""
+    loop.progress.skipped = joined_dicts(loop.progress.skipped)
+    skipped = dict(loop.data.without_picture) | loop.progress.skipped
+    summary = _summary(loop, losses, run.parent, len(skipped))
+    if is_main():
         write_skipped(run, skipped)
         summary.write(run)
         checkpoint.finish_run(run, loop.model)
-    accelerator.wait_for_everyone()
+    wait_for_all()
     return summary
 
 
@@ -150,15 +161,13 @@ def check_same_options(run: Path, wanted: FitConfig) -> None:
     )
 
 
-def _load_stage_before(model: QueryLife, out: Path, stage: int, main: bool) -> None:
+def _load_stage_before(model: QueryLife, out: Path, stage: int) -> str:
+    """Fill the model with the weights of the stage before, where there are some; say so."""
     before = checkpoint.stage_folder(out, stage - 1)
-    if stage == 1:
-        return
-    if checkpoint.is_done(before):
-        checkpoint.load_weights(model, before)
-        _say(f"Stage {stage} starts from {before}.", main)
-    else:
-        _say(f"Stage {stage} starts from scratch: {out} holds no finished stage {stage - 1}.", main)
+    if not checkpoint.is_done(before):
+        return f"Stage {stage} starts from scratch: {out} holds no finished stage {stage - 1}."
+    checkpoint.load_weights(model, before)
+    return f"Stage {stage} starts from {before}."
 
 
 def make_accelerator(
@@ -195,24 +204,6 @@ def make_accelerator(
     return accelerator
 
 
-def from_main(value: Value) -> Value:
-    """Return the first process's value in all processes."""
-    from accelerate.utils import broadcast_object_list
-
-    values = [value]
-    if processes()[1] > 1:
-        broadcast_object_list(values)
-    return values[0]
-
-
-def gather_skipped(progress: Progress) -> None:
-    """Give every process all processes' skipped products."""
-    from accelerate.utils import gather_object
-
-    if processes()[1] > 1:
-        progress.skipped = dict(gather_object(list(progress.skipped.items())))
-
-
 def _summary(loop: TrainingLoop, losses: Losses, folder: Path, skipped: int) -> Summary:
     data, progress = loop.data, loop.progress
     return Summary(
@@ -237,6 +228,6 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def _say(text: str, main: bool) -> None:
-    if main:
+def _say(text: str) -> None:
+    if is_main():
         say(text)

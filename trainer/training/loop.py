@@ -15,11 +15,13 @@ from torch import Tensor
 from genfilt.common.console import track
 from genfilt.common.errors import UserError
 from trainer.batches.inputs import inputs_of
+from trainer.batches.picture_pack import PicturePack
 from trainer.batches.reader import Batch, BatchPlan, loader
 from trainer.batches.word_dropout import drop_words
 from trainer.config import FitConfig
 from trainer.distributed import processes, total
 from trainer.model.query_life import QueryLife
+from trainer.process_group import on_main, share_optimizer
 from trainer.training import checkpoint
 from trainer.training.batch_source import batch_reader
 from trainer.training.objective import ON_FUSED_EMBEDDING, Objective, parts_of
@@ -69,21 +71,28 @@ class TrainingLoop:
         )
 
     def resume(self, step: Path) -> None:
-        """Go on from a step folder."""
-        state = checkpoint.load_step(step, self.model, self.optimizer)
+        """Go on from a step folder, which the first process alone reads.
+
+        The weights reach the other processes when `train` prepares the objective.
+        """
+        state = on_main(lambda: checkpoint.load_step(step, self.model, self.optimizer))
         self.progress = Progress.from_state(state)
+        share_optimizer(self.optimizer, self.accelerator.device)
 
     def objective(self) -> Objective:
         """Return the stage's loss."""
         config = self.config
         return Objective(self.model, self.data.masks, self.parts, config.seed, config.micro_batch)
 
-    def train(self, run: Path, best: BestEpoch | None = None) -> Losses:
+    def train(
+        self, run: Path, best: BestEpoch | None = None, pack: PicturePack | None = None
+    ) -> Losses:
         """Train to the end of the plan, with checkpoints and a log in the run's folder.
 
         Args:
             run: the run's folder.
             best: looks at every epoch, and gives the model the best one's weights in the end.
+            pack: the pictures, decoded; None where there is none.
 
         Returns:
             The last batch's losses.
@@ -92,10 +101,9 @@ class TrainingLoop:
             UserError: a loss is not finite, or a file cannot be written.
         """
         config, plan, progress = self.config, self.plan, self.progress
-        reader = batch_reader(config, self.data, self.model, self.accelerator, run.parent.parent)
+        reader = batch_reader(config, self.data, self.model, run.parent.parent, pack)
         objective = self.accelerator.prepare(self.objective())
         objective.train()
-        losses: Losses = {}
         began = time.monotonic() - progress.seconds
         title = f"stage {config.stage}"
         with (
@@ -105,28 +113,27 @@ class TrainingLoop:
             for batch in loader(reader, plan, progress.step, config.workers):
                 full = (batch.number + 1) % config.accumulation == 0
                 update = full or batch.number + 1 == plan.batches
-                losses = self.step(objective, batch, update=update) or losses
+                made = self.step(objective, batch, update=update)
+                progress.losses = made or progress.losses
                 progress.step = batch.number + 1
                 progress.seconds = time.monotonic() - began
-                log(batch.number, losses)
-                self.accelerator.log(losses, step=batch.number)
-                advance(1, losses)
+                log(batch.number, progress.losses)
+                self.accelerator.log(progress.losses, step=batch.number)
+                advance(1, progress.losses)
                 self._look(best)
                 if full and (batch.number + 1) // config.accumulation % config.save_steps == 0:
-                    self._save(run)
+                    self._save(run, best)
         if not ON_FUSED_EMBEDDING & set(self.parts):
             self.model.align_fused_projection()
         if best is not None and self.main:
             best.restore(self.model, progress)
-        return losses
+        return progress.losses
 
     def _look(self, best: BestEpoch | None) -> None:
         epoch, within = divmod(self.progress.step, self.plan.batches_an_epoch)
         if best is None or within:
             return
-        if self.main:
-            best.look(self.model, self.progress, epoch)
-        self.accelerator.wait_for_everyone()
+        best.look(self.model, self.progress, epoch)
 
     def step(self, objective: torch.nn.Module, batch: Batch, *, update: bool) -> Losses | None:
         """Add a batch's gradients, and with `update` take a step of the optimiser.
@@ -203,10 +210,12 @@ class TrainingLoop:
             "these rows, then go on from the last checkpoint with --resume."
         )
 
-    def _save(self, run: Path) -> None:
+    def _save(self, run: Path, best: BestEpoch | None) -> None:
         if self.main:
             state = vars(self.progress)
             checkpoint.save_step(run, self.model, self.optimizer, self.config, state)
+            if best is not None:
+                best.saved(self.progress)
         self.accelerator.wait_for_everyone()
 
 

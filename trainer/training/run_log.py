@@ -27,6 +27,7 @@ class Progress:
     skipped: dict[str, str] = field(default_factory=dict)  # product id -> reason
     best_epoch: int = 0  # with `keep` best: the epoch whose weights are kept so far
     best_auc: float = 0.0  # its AUC on val
+    losses: dict[str, float] = field(default_factory=dict)  # the last batch's
 
     @property
     def positives_a_row(self) -> float:

@@ -23,7 +23,7 @@ from trainer.model.query_life import QueryLife
 from trainer.training import checkpoint
 from trainer.training.fit import RunOptions, fit
 from trainer.training.run_log import Progress
-from trainer.training.selection import BEST, BestEpoch
+from trainer.training.selection import BestEpoch
 
 BY_VAL = replace(preset("tiny", 2), epochs=4, batch_size=6, keep="best", save_steps=1)
 
@@ -50,7 +50,7 @@ def test_the_best_epochs_weights_are_kept_and_val_is_no_measure_of_them(
     assert made.best_epoch in (1, 2, 3, 4)
     assert best >= last
     assert f"epoch {made.best_epoch}, with an AUC of {best:.3f} on val" in capsys.readouterr().err
-    assert not list(tmp_path.rglob(BEST))
+    assert not list(tmp_path.rglob("best-*"))
     with pytest.raises(UsageError, match=r"Stage 2 of .* kept the weights .* give --split test"):
         evaluate(tmp_path, shop, "val")
 

@@ -6,9 +6,11 @@ With one process every function acts on what it was given.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -81,6 +83,41 @@ def on_main(make: Callable[[], Value]) -> Value:
     if kind:
         raise (UsageError if kind == "usage" else UserError)(text)
     return shared  # type: ignore[return-value]
+
+
+@contextmanager
+def shared_folder(path: Path) -> Iterator[Path | None]:
+    """Give an empty folder by which the first process hands files to the others.
+
+    Args:
+        path: the folder, which is removed at the end.
+
+    Returns:
+        None where there is one process, which needs none.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    if processes()[1] == 1:
+        yield None
+        return
+
+    def remove() -> None:
+        shutil.rmtree(path, ignore_errors=True)
+
+    def make() -> None:
+        remove()
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            raise UserError(f"{path} cannot be made ({error.strerror}).") from error
+
+    on_main(make)
+    try:
+        yield path
+    finally:
+        if is_main():
+            remove()
 
 
 def wait_for_all() -> None:

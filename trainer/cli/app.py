@@ -9,12 +9,20 @@ from trainer.cli import (
     export_command,
     fit_command,
     judge_command,
+    pack_command,
 )
 
 app = make_app(
     "Train Query-LIFE, a relevance model of query, title and picture, on a genfilt database.",
 )
-for part in (fit_command, evaluate_command, ablate_command, export_command, judge_command):
+for part in (
+    pack_command,
+    fit_command,
+    evaluate_command,
+    ablate_command,
+    export_command,
+    judge_command,
+):
     part.register(app)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypedDict, cast
+from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 
 import typer
 
@@ -16,6 +16,9 @@ from genfilt.common.console import say
 from genfilt.common.output import OutputFormat, show_one
 from trainer.cli.options import DEFAULT_DB, DEFAULT_OUT, Db, Form, Out, Part, Precision, PresetName
 from trainer.config import Ablation, FitConfig, preset
+
+if TYPE_CHECKING:
+    from trainer.training.run_log import Summary
 
 EXAMPLES = (
     "trainer fit --stage 1",
@@ -141,7 +144,8 @@ def fit(
     form: Form = OutputFormat.table,
 ) -> None:
     """Train one stage; stage n starts from stage n - 1's weights where OUT holds them."""
-    from trainer.evaluation.legend import legend
+    from trainer.distributed import processes
+    from trainer.process_group import is_main, joined, on_main
     from trainer.training.fit import RunOptions
     from trainer.training.fit import fit as run
 
@@ -161,17 +165,32 @@ def fit(
         "keep": keep.value if keep else None,
     }
     chosen = {name: value for name, value in given.items() if value is not None}
-    config = choose(stage, out, preset_name, cast(FitOptions, chosen), resume=resume)
     options = RunOptions(device.value, log_with.value if log_with else None)
-    summary = run(config, db, out, resume=resume, options=options)
-    say(f"Stage {stage}: {summary.comparison}.")
+
+    def chosen_config() -> FitConfig:
+        return choose(stage, out, preset_name, cast(FitOptions, chosen), resume=resume)
+
+    with joined(cpu=options.on_cpu):
+        config = on_main(chosen_config)
+        summary = run(config, db, out, resume=resume, options=options)
+        if is_main():
+            _show(summary, form)
+        alone = processes()[1] == 1
+    if summary.skipped and alone:  # torchrun takes any other code than 0 for a failure
+        raise typer.Exit(SOME_FAILED)
+
+
+def _show(summary: Summary, form: OutputFormat) -> None:
+    from trainer.evaluation.legend import legend
+
+    say(f"Stage {summary.stage}: {summary.comparison}.")
     for line in legend(summary.losses):
         say(line)
     fields = asdict(summary)
     losses = fields.pop("losses")
+    if summary.best_epoch is None:
+        del fields["best_epoch"]
     show_one(fields | ({"losses": losses} if form is OutputFormat.json else losses), form)
-    if summary.skipped:
-        raise typer.Exit(SOME_FAILED)
 
 
 def choose(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from genfilt.common.errors import UsageError, UserError
 from trainer.database.reading import columns
 
 OTHERS = 100
+LISTS_AT_ONCE = 1 << 14
 SPLITS = ("train", "val", "test")
 # A review decides no held-out label: reviewers have seen what genfilt found.
 LABELS = """
@@ -156,15 +156,14 @@ class CandidateLists:
     everything: Integers
     known: tuple[Integers, Integers]  # relevant (q, p) of every split
 
-    def draw(self, seed: int) -> Integers:
+    def draw(self, seed: int, rows: slice = slice(None)) -> Integers:
         """Return (N, 1 + OTHERS) products, the relevant one first, -1 where there are no more."""
-        relevant: dict[int, set[int]] = defaultdict(set)
-        for q, p in zip(*(side.tolist() for side in self.known), strict=True):
-            relevant[q].add(p)
-        lists = np.full((len(self.query), 1 + OTHERS), -1, dtype=np.int32)
-        for row, (q, p) in enumerate(zip(self.query.tolist(), self.product.tolist(), strict=True)):
+        query, product = self.query[rows], self.product[rows]
+        lists = np.full((len(query), 1 + OTHERS), -1, dtype=np.int32)
+        first, end = (np.searchsorted(self.known[0], query, side) for side in ("left", "right"))
+        for row, (q, p) in enumerate(zip(query.tolist(), product.tolist(), strict=True)):
             rng = np.random.default_rng((seed, q, p))
-            banned = relevant[q] | {p}
+            banned = {p, *self.known[1][first[row] : end[row]].tolist()}
             others = _sample(rng, self.inside, banned, OTHERS)
             others += _sample(rng, self.everything, banned.union(others), OTHERS - len(others))
             lists[row, : 1 + len(others)] = [p, *others]
@@ -176,23 +175,45 @@ class CandidateLists:
         Raises:
             UserError: folder cannot be written.
         """
+        path = folder / f"{split}-{self._digest(seed)}.parquet"
+        if not path.exists():
+            with replaced(path, "--db") as part:
+                self._write(part, seed)
+        return read_lists(path)
+
+    def _write(self, path: Path, seed: int) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path = folder / f"{split}-{self._digest(seed)}.parquet"
-        if not path.exists():
-            drawn = self.draw(seed)
-            table = pa.table({"q": self.query, "products": list(drawn)})
-            with replaced(path, "--db") as part:
-                pq.write_table(table, part)
-        read = pq.read_table(path)["products"].combine_chunks()
-        return _integers(read.flatten().to_numpy()).reshape(-1, 1 + OTHERS)
+        # Lists of one size need no offsets, whose 32 bits end at 21 million lists.
+        lists = pa.list_(pa.int32(), 1 + OTHERS)
+        schema = pa.schema({"q": pa.int32(), "products": lists})
+        with pq.ParquetWriter(path, schema) as writer:
+            for start in range(0, len(self.query), LISTS_AT_ONCE):
+                rows = slice(start, start + LISTS_AT_ONCE)
+                drawn = pa.array(self.draw(seed, rows).ravel())
+                products = pa.FixedSizeListArray.from_arrays(drawn, 1 + OTHERS)
+                writer.write_table(pa.table([self.query[rows], products], schema=schema))
 
     def _digest(self, seed: int) -> str:
         digest = hashlib.blake2b(str(seed).encode(), digest_size=8)
         for part in (self.query, self.product, self.inside, self.everything, *self.known):
             digest.update(len(part).to_bytes(8, "little") + part.tobytes())
         return digest.hexdigest()
+
+
+def read_lists(path: Path) -> Integers:
+    """Return stored lists (N, 1 + OTHERS), read in parts into one array."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        lists = np.empty((file.metadata.num_rows, 1 + OTHERS), dtype=np.int32)
+        row = 0
+        for batch in file.iter_batches(LISTS_AT_ONCE, columns=["products"]):
+            values = batch["products"].flatten().to_numpy()
+            lists[row : row + len(batch)] = values.reshape(-1, 1 + OTHERS)
+            row += len(batch)
+    return lists
 
 
 def _sample(rng: np.random.Generator, pool: Integers, banned: set[int], count: int) -> list[int]:

@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from genfilt.common.arrays import Integers
 from genfilt.common.atomic import write_text
 from genfilt.common.errors import UsageError
-from trainer.config import MINILM
-from trainer.database.catalogue import Catalogue, load_catalogue
+from trainer.batches.pack_writer import open_pack
+from trainer.config import MINILM, FitConfig
+from trainer.database.catalogue import Catalogue, load_catalogue, stored_catalogue
 from trainer.database.reading import open_database
 from trainer.evaluation.candidates import Benchmark, load_benchmark
 from trainer.evaluation.comparison import MODEL_SCORE, gaps, summary
-from trainer.evaluation.encode import encode, image_weights
+from trainer.evaluation.encode import EncodedBenchmark, encode_numbers, image_weights
 from trainer.evaluation.measures import BenchmarkSize, ScoreMetrics, measure
 from trainer.evaluation.metrics import precision_recall
 from trainer.evaluation.plots import save_precision_recall
@@ -26,6 +28,7 @@ from trainer.evaluation.report import markdown
 from trainer.evaluation.results import Metrics, WordGroup
 from trainer.evaluation.scorers import Scorer
 from trainer.evaluation.untrained import bm25, sentence_embeddings
+from trainer.process_group import on_main, shared_folder
 from trainer.training.checkpoint import (
     is_configured,
     latest_stage,
@@ -45,43 +48,67 @@ class Measured:
     groups: Mapping[str, Benchmark]  # "seen" and "held out", by the queries' words
 
     @classmethod
-    def read(cls, db: Path, split: str) -> Measured:
+    def read(cls, db: Path, split: str, folder: Path | None = None) -> Measured:
         """Read a genfilt database; its candidate lists lie in the folder `candidates` beside it.
+
+        Args:
+            db: the database.
+            split: train, val or test.
+            folder: keeps the catalogue as files, for other processes to map; None for memory.
 
         Raises:
             UserError: the database cannot be read, or the split has nothing to measure on.
         """
         with open_database(db) as connection:
-            catalogue = load_catalogue(connection)
+            catalogue = load_catalogue(connection, folder)
             benchmark = load_benchmark(connection, db.parent / "candidates", split)
             unknown = held_out_queries(connection)
         known = np.setdiff1d(benchmark.queries, unknown).astype(np.int32)
         groups = {"seen": benchmark.of(known), "held out": benchmark.of(unknown)}
         return cls(catalogue, benchmark, groups)
 
-    def untrained(self) -> dict[str, Scorer]:
-        """Return the scorers of BM25 and of the untrained embedder."""
-        benchmark = self.benchmark
-        embedder = sentence_embeddings(self.catalogue, benchmark.queries, benchmark.products)
-        return {
-            "BM25": bm25(self.catalogue, benchmark),
-            f"untrained {MINILM}": embedder,
-        }
-
 
 def evaluate(run: Path, db: Path, split: str = "val") -> Metrics:
     """Measure the highest stage under run; write metrics.json, metrics.md and the plots there.
 
+    Where torchrun started several processes, each encodes its part; the first one reads the
+    database, measures and writes.
+
     Raises:
         UserError: run holds no checkpoint, or the database nothing to measure on.
     """
+    stage, config = on_main(lambda: _checked_stage(run, split))
+    with shared_folder(run / "evaluation-data") as folder:
+        measured: list[Measured] = []  # in the first process alone
+
+        def read() -> tuple[Integers, Integers]:
+            measured.append(Measured.read(db, split, folder))
+            return measured[0].benchmark.queries, measured[0].benchmark.products
+
+        queries, products = on_main(read)
+        catalogue = measured[0].catalogue if folder is None else stored_catalogue(folder)
+        model = load_model(stage).to("cuda" if torch.cuda.is_available() else "cpu")
+        pack = open_pack(db, model.image_transform.size, catalogue.images)
+        encoded = encode_numbers(model, catalogue, queries, products, pack)
+        beside = {f"untrained {MINILM}": sentence_embeddings(catalogue, queries, products)}
+        return on_main(lambda: _measure(run, measured[0], config, encoded, beside))
+
+
+def _checked_stage(run: Path, split: str) -> tuple[Path, FitConfig]:
     stage = latest_stage(run)
-    config = load_config(stage)
     refuse_chosen_split(run, split)
-    measured = Measured.read(db, split)
-    model = load_model(stage).to("cuda" if torch.cuda.is_available() else "cpu")
-    encoded = encode(model, measured.catalogue, measured.benchmark)
-    trained, untrained = encoded.scorers(), measured.untrained()
+    return stage, load_config(stage)
+
+
+def _measure(
+    run: Path,
+    measured: Measured,
+    config: FitConfig,
+    encoded: EncodedBenchmark,
+    beside: Mapping[str, Scorer],
+) -> Metrics:
+    trained = encoded.scorers()
+    untrained = {"BM25": bm25(measured.catalogue, measured.benchmark), **beside}
     unreadable = np.array(list(encoded.unreadable), dtype=np.int32)
     scores = _measured(trained, measured.benchmark)
     metrics = Metrics(
@@ -90,7 +117,7 @@ def evaluate(run: Path, db: Path, split: str = "val") -> Metrics:
         query_words=_by_words(trained | untrained, measured.groups),
         image_weight=image_weights(encoded, measured.benchmark),
         candidates=BenchmarkSize.of(measured.benchmark, encoded.white),
-        split=split,
+        split=measured.benchmark.split,
         config=config,
         unreadable_pictures=measured.catalogue.texts(measured.catalogue.product_ids, unreadable),
         summary=summary(

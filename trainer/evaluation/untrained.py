@@ -5,7 +5,7 @@ Both read titles alone. They stand beside every trained score.
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
@@ -22,6 +22,10 @@ from trainer.evaluation.scorers import (
     tabulated,
 )
 from trainer.model.encoder import bert_folder
+from trainer.process_group import joined_rows, my_part
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class _Index(Protocol):
@@ -71,6 +75,8 @@ def sentence_embeddings(
 ) -> Scorer:
     """Return the cosine of query and title (Q->T) under a sentence-transformers model.
 
+    Each process encodes its part of the texts, and all get all vectors.
+
     Args:
         catalogue: of the texts.
         queries: (Q,) the distinct numbers that are scored, sorted.
@@ -92,11 +98,11 @@ def sentence_embeddings(
             f"({str(fault).splitlines()[0]}); give a folder or a hub name that holds one."
         ) from fault
 
-    def encoded(numbers: Integers, texts: list[str]) -> NumberedVectors:
+    def encoded(numbers: Integers, source: pa.ChunkedArray) -> NumberedVectors:
+        texts = catalogue.texts(source, numbers[my_part(len(numbers))])
+        width = int(embedder.get_embedding_dimension() or 0)
         made = embedder.encode(texts, normalize_embeddings=True, show_progress_bar=False)
-        return NumberedVectors(numbers, np.asarray(made, dtype=np.float32))
+        mine = np.asarray(made, dtype=np.float32).reshape(-1, width)
+        return NumberedVectors(numbers, joined_rows(mine, embedder.device))
 
-    return inner_product(
-        encoded(queries, catalogue.texts(catalogue.queries, queries)),
-        encoded(products, catalogue.texts(catalogue.titles, products)),
-    )
+    return inner_product(encoded(queries, catalogue.queries), encoded(products, catalogue.titles))

@@ -21,6 +21,8 @@ from genfilt.common.atomic import replaced
 from genfilt.common.console import track
 from genfilt.common.errors import UserError
 from trainer.database.reading import open_database
+from trainer.distributed import processes
+from trainer.process_group import is_main, joined_dicts, my_part, on_main
 from trainer.serving.relevance_model import BATCH, RelevanceModel, picture_reader
 
 if TYPE_CHECKING:
@@ -31,8 +33,11 @@ SORTING_MEMORY = "1GB"  # for DuckDB, which sorts on disk what does not fit
 # By number, so that listings of equal content are neighbours and are computed once.
 LISTINGS = """
 SELECT p, title, CASE WHEN image_key IS NOT NULL THEN image END AS image, product_id
-FROM products JOIN product_no USING (product_id) ORDER BY p, product_id
+FROM products JOIN product_no USING (product_id) WHERE p >= {first} AND p < {end}
+ORDER BY p, product_id
 """
+
+EVERYTHING = range(1 << 31)  # all numbers p
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,12 @@ class EncodedProducts:
     unread: list[str]  # product ids
 
 
-def read_products(connection: duckdb.DuckDBPyConnection) -> Iterator[list[Product]]:
-    """Yield the catalogue's distinct products in the order of p, BATCH at a time."""
+def read_products(
+    connection: duckdb.DuckDBPyConnection, numbers: range = EVERYTHING
+) -> Iterator[list[Product]]:
+    """Yield the distinct products of some numbers in the order of p, BATCH at a time."""
     made: list[Product] = []
-    for p, same in groupby(_listings(connection), itemgetter(0)):
+    for p, same in groupby(_listings(connection, numbers), itemgetter(0)):
         listings = list(same)
         _, title, image, _ = listings[0]
         made.append(Product(p, title, image, tuple(row[3] for row in listings)))
@@ -68,8 +75,10 @@ def read_products(connection: duckdb.DuckDBPyConnection) -> Iterator[list[Produc
         yield made
 
 
-def _listings(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, str, str | None, str]]:
-    cursor = connection.execute(LISTINGS)
+def _listings(
+    connection: duckdb.DuckDBPyConnection, numbers: range
+) -> Iterator[tuple[int, str, str | None, str]]:
+    cursor = connection.execute(LISTINGS.format(first=numbers.start, end=numbers.stop))
     while rows := cursor.fetchmany(ROWS):
         yield from rows
 
@@ -94,10 +103,26 @@ def count_products(connection: duckdb.DuckDBPyConnection) -> int:
     return int(total)
 
 
+def my_numbers(connection: duckdb.DuckDBPyConnection) -> range:
+    """Return the numbers p of which this process computes the vectors: all, where it is alone."""
+    if processes()[1] == 1:
+        return EVERYTHING
+    mine = my_part(count_products(connection), BATCH)
+    first, end = (_number_at(connection, place) for place in (mine.start, mine.stop))
+    return range(first, end)
+
+
+def _number_at(connection: duckdb.DuckDBPyConnection, place: int) -> int:
+    found = connection.sql(
+        f"SELECT DISTINCT p FROM product_no ORDER BY p LIMIT 1 OFFSET {place}"
+    ).fetchall()
+    return int(found[0][0]) if found else EVERYTHING.stop
+
+
 def encode_catalogue(
     model: RelevanceModel, db: Path, workers: int = 1
 ) -> Iterator[EncodedProducts]:
-    """Yield the vectors of all products of a database, in the order of p, as they are computed.
+    """Yield the vectors of this process's products, in the order of p, as they are computed.
 
     Args:
         model: what computes them.
@@ -111,10 +136,11 @@ def encode_catalogue(
         batches: DataLoader[Pictures] = DataLoader(
             PictureReader(model.model.image_transform),
             batch_size=None,
-            sampler=_Stream(read_products(connection)),
+            sampler=_Stream(read_products(connection, my_numbers(connection))),
             num_workers=workers,
         )
-        with track("products", count_products(connection)) as advance:
+        mine = my_part(count_products(connection), BATCH)
+        with track("products", mine.stop - mine.start, show=is_main()) as advance:
             for batch in batches:
                 titles = [product.title for product in batch.products]
                 vectors = model.encode_pixels(titles, batch.pixels)
@@ -123,8 +149,48 @@ def encode_catalogue(
 
 
 def write_vectors(model: RelevanceModel, db: Path, path: Path, workers: int = 1) -> list[str]:
-    """Write product_id and vector of every product, computed here; see `write_encoded`."""
-    return write_encoded(encode_catalogue(model, db, workers), model.width, path)
+    """Write product_id and vector of every product, each process computing its part.
+
+    Args:
+        model: what computes them.
+        db: a genfilt database.
+        path: the file, which the first process joins of the parts.
+        workers: processes that read pictures, for each process that computes.
+
+    Returns:
+        The ids whose pictures could not be read, as `write_encoded`.
+
+    Raises:
+        UserError: the database cannot be read, or a file not written.
+    """
+    rank, count = processes()
+    parts = [path.with_name(f".{path.name}.{place}-of-{count}") for place in range(count)]
+    if count == 1:
+        return write_encoded(encode_catalogue(model, db, workers), model.width, path)
+    try:
+        unread = write_encoded(encode_catalogue(model, db, workers), model.width, parts[rank])
+        found = joined_dicts(dict.fromkeys(unread))
+        on_main(lambda: _join_files(parts, model.width, path))
+        return list(found)
+    finally:
+        parts[rank].unlink(missing_ok=True)
+
+
+def _schema(width: int) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema({"product_id": pa.string(), "vector": pa.list_(pa.float32(), width)})
+
+
+def _join_files(parts: list[Path], width: int, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    schema = _schema(width)
+    with replaced(path, "--products") as whole, pq.ParquetWriter(whole, schema) as writer:
+        for part in parts:
+            with pq.ParquetFile(part) as file:
+                for batch in file.iter_batches(ROWS):
+                    writer.write_batch(batch)
 
 
 def write_encoded(stream: Iterator[EncodedProducts], width: int, path: Path) -> list[str]:
@@ -144,7 +210,7 @@ def write_encoded(stream: Iterator[EncodedProducts], width: int, path: Path) -> 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema({"product_id": pa.string(), "vector": pa.list_(pa.float32(), width)})
+    schema = _schema(width)
     unread: list[str] = []
     with replaced(path, "--products") as part, pq.ParquetWriter(part, schema) as writer:
         waiting: list[pa.RecordBatch] = []

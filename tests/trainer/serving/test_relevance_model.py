@@ -213,8 +213,8 @@ def test_products_are_drawn_as_they_are_computed(
     monkeypatch.setattr(vectors, "BATCH", 1)
     drawn: list[int] = []
 
-    def counted(connection: object) -> Iterator[list[Product]]:
-        for batch in read_products(connection):  # type: ignore[arg-type]
+    def counted(*given: object) -> Iterator[list[Product]]:
+        for batch in read_products(*given):  # type: ignore[arg-type]
             drawn.append(len(batch))
             yield batch
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +78,47 @@ def test_only_a_better_epoch_replaces_the_weights(shop: Path, tmp_path: Path) ->
     best.look(model, progress, epoch=3)
     assert progress.best_epoch == 3
     assert progress.best_auc >= 0
+
+
+def killed_before(name: str, db: Path, out: Path) -> None:
+    """Train in a forked process that ends when it comes to a function of `checkpoint`."""
+    child = os.fork()
+    if child:
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        return
+    calls = 0
+    real = getattr(checkpoint, name.rstrip("2"))
+
+    def ending(*given: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 1 + name.endswith("2"):
+            os._exit(9)
+        return real(*given)
+
+    setattr(checkpoint, name.rstrip("2"), ending)
+    with suppress(BaseException):
+        fit(BY_VAL, db, out)
+    os._exit(1)
+
+
+@pytest.mark.parametrize("name", ["save_step2", "write_weights2", "finish_run", "load_weights_of"])
+def test_cut_off_anywhere_it_resumes_to_the_same_epoch_and_weights(
+    shop: Path, tmp_path: Path, name: str
+) -> None:
+    whole = fit(BY_VAL, shop, tmp_path / "whole")
+    killed_before(name, shop, tmp_path / "cut")
+    assert not checkpoint.is_done(tmp_path / "cut" / "stage2")
+    resumed = fit(BY_VAL, shop, tmp_path / "cut", resume=True)
+    same = ("best_epoch", "losses", "positives_a_row", "steps", "rows")
+    assert {n: getattr(resumed, n) for n in same} == {n: getattr(whole, n) for n in same}
+    one, other = (
+        checkpoint.load_model(tmp_path / run / "stage2").state_dict() for run in ("cut", "whole")
+    )
+    for key, value in one.items():
+        assert torch.equal(value, other[key]), key
+    left = {path.name for path in checkpoint.current(tmp_path / "cut" / "stage2").iterdir()}
+    assert left == {"config.json", "log.jsonl", "model.safetensors", "summary.json"}
 
 
 def test_stage_1_and_val_labels_of_one_kind_cannot_choose(tmp_path: Path) -> None:

@@ -24,11 +24,22 @@ def synth(
     seed: Annotated[int, typer.Option(help="Equal seeds give equal catalogues.")] = 0,
     attack: Annotated[bool, typer.Option("--attack", help="More listings that mislead.")] = False,
     pictures: Annotated[bool, typer.Option(help="Draw pictures.")] = True,
+    clicks_per_query: Annotated[
+        int | None,
+        typer.Option(min=1, help="Keep so many train clicks of each query: a sampled log."),
+    ] = None,
 ) -> None:
     """Generate a catalogue with pictures, clicks, labels and known truth."""
     from genfilt.synth import synthesize
 
-    made = synthesize(products, out, seed=seed, attack=attack, pictures=pictures)
+    made = synthesize(
+        products,
+        out,
+        seed=seed,
+        attack=attack,
+        pictures=pictures,
+        clicks_per_query=clicks_per_query,
+    )
     say(
         f"{made.products:,} products, {made.pictures:,} pictures, {made.queries:,} queries, "
         f"{made.clicks:,} clicks and {made.labels:,} labels in {made.out}; "

@@ -15,6 +15,7 @@ from genfilt.common.errors import UserError
 from genfilt.synth.drawing_pool import DrawingPool, picture_name
 from genfilt.synth.facets import ATTACK, Facets, Traps
 from genfilt.synth.listings import Listing, ListingWriter, product_id
+from genfilt.synth.log_sample import LogSample
 from genfilt.synth.shopper_queries import Query, QueryWriter, wanted_queries
 from genfilt.synth.shoppers import SPLITS, FacetIndex, Shoppers
 from genfilt.synth.truth import TruthWriter
@@ -60,6 +61,7 @@ def synthesize(
     seed: int = 0,
     attack: bool = False,
     pictures: bool = True,
+    clicks_per_query: int | None = None,
     progress: Advance | None = None,
 ) -> SynthSummary:
     """Write a catalogue of `products` listings, its log and its truth into the folder `out`.
@@ -70,6 +72,7 @@ def synthesize(
     Args:
         attack: set many more traps: stuffed and false titles, wrong pictures, brand-only queries.
         pictures: draw a picture for each product; without, `image` is empty.
+        clicks_per_query: train clicks kept of each query, drawn at random; None for all.
         progress: takes the number of products just made; without it, bars on standard error.
 
     Raises:
@@ -84,7 +87,7 @@ def synthesize(
     try:
         with _Catalogue(partial, ATTACK if attack else Traps(), seed, progress) as catalogue:
             catalogue.write_products(products, pictures)
-            catalogue.write_log()
+            catalogue.write_log(clicks_per_query)
     except OSError as error:
         raise UserError(f"{partial} could not be written: {error.strerror or error}.") from error
     if out.exists():
@@ -182,11 +185,12 @@ class _Catalogue:
                 advance(1)
         self._counts["pictures"] = products if pictures else 0
 
-    def write_log(self) -> None:
-        """Write queries, clicks and labels."""
+    def write_log(self, clicks_per_query: int | None = None) -> None:
+        """Write queries, clicks, or a sample of those of train, and labels."""
         wanted = wanted_queries(len(self._index.splits))
         queries = list(self._queries(wanted))
         shoppers = Shoppers(self._index, len(queries), self._seed)
+        sample = LogSample(clicks_per_query, self._index.splits, self._seed)
         with (
             self._table("queries") as table,
             self._table("clicks") as clicks,
@@ -198,6 +202,7 @@ class _Catalogue:
                 self._truth.add_query(query)
                 self._count_query(query)
                 clicked, judged = shoppers.clicks_and_labels(query)
+                clicked = sample.of(clicked)
                 clicks.writerows(
                     (query.query_id, product_id(number), count, self._split(number))
                     for number, count in clicked

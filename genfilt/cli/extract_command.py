@@ -15,7 +15,6 @@ from genfilt.cli.options import (
     Db,
     EngineOption,
     Gpus,
-    Workers,
     check_exists,
     recorded,
 )
@@ -37,6 +36,7 @@ EXAMPLES = (
     "genfilt extract --estimate --llm-model models/reader",
     "genfilt extract --engine ray --address auto --captioner instructblip "
     "--captioner-model Salesforce/instructblip-flan-t5-xl --gpus-per-worker 1",
+    "genfilt extract --captioner-model Salesforce/instructblip-flan-t5-xl --workers 2",
 )
 
 
@@ -97,7 +97,14 @@ def extract(
     ] = None,
     engine: EngineOption = EngineName.local,
     address: Address = None,
-    workers: Workers = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Ray workers, by default as many as find room; with --captioner instructblip on "
+            "this host processes, by default one for each GPU.",
+        ),
+    ] = None,
     gpus_per_worker: Gpus = 0.0,
     db: Db = DEFAULT_DB,
 ) -> None:
@@ -112,7 +119,7 @@ def extract(
     from genfilt.extract.captions import caption_pictures
     from genfilt.extract.missing import forget_given
     from genfilt.generators.registry import open_captioner
-    from genfilt.generators.spread import spread_captioner
+    from genfilt.generators.spread import captioner_engine, spread_captioner
 
     reader_choice = GeneratorChoice(
         llm or (Llm.vllm if llm_url or llm_model else Llm.lexicon),
@@ -124,7 +131,9 @@ def extract(
     captioner_choice = GeneratorChoice(
         captioner or default, captioner_model, tuple(captioner_url or ()), refit, prompt
     )
-    chosen = EngineChoice(engine, address, workers, gpus_per_worker)
+    # InstructBLIP has workers on this host, too, in a pool of its own.
+    of_host = engine is EngineName.local and captioner_choice.kind == Vlm.instructblip
+    chosen = EngineChoice(engine, address, None if of_host else workers, gpus_per_worker)
     if estimate:
         _estimate(db, reader_choice, price)
         return
@@ -140,7 +149,8 @@ def extract(
         titles = _read_titles(store, reader_choice, runner, retry_failed, counts)
         with open_captioner(store, captioner_choice) as describer:
             say(f"pictures are described by {describer.name}")
-            spread = spread_captioner(describer, captioner_choice, runner)
+            pool = captioner_engine(runner, captioner_choice, workers)
+            spread = spread_captioner(describer, captioner_choice, pool)
             pictures = caption_pictures(store, spread, retry_failed=retry_failed)
         counts["titles read"] = titles.done
         counts["pictures described"] = pictures.done

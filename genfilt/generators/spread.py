@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from genfilt.common.errors import UserError
+from genfilt.engines.local_pool import LocalPool
 from genfilt.engines.protocol import Engine, Lost, Work
 from genfilt.generators.neighbours.neighbours import Neighbours
 from genfilt.generators.protocols import (
@@ -157,6 +159,30 @@ def spread_reader(
 def spread_captioner(captioner: Captioner, choice: GeneratorChoice, engine: Engine) -> Captioner:
     """Return the captioner as the engine runs it: itself where the engine is this process."""
     return SpreadCaptioner(captioner, choice, engine) if engine.spreads else captioner
+
+
+def captioner_engine(engine: Engine, choice: GeneratorChoice, workers: int | None) -> Engine:
+    """Return the engine that describes pictures: for InstructBLIP here, a process for each GPU.
+
+    Args:
+        engine: of the command; one that spreads is kept.
+        choice: the captioner's.
+        workers: processes; None for one a GPU, and this one alone where there is at most one.
+    """
+    if engine.spreads or choice.kind != Vlm.instructblip:
+        return engine
+    gpus = visible_gpus()
+    count = workers or len(gpus)
+    return LocalPool(count, gpus) if count > 1 else engine
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """Return the names of this process's GPUs, as CUDA_VISIBLE_DEVICES has them."""
+    import torch
+
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    return tuple(given.split(",")[:count] if given else map(str, range(count)))
 
 
 def _state(generator: AttributeReader | Captioner) -> bytes | None:

@@ -12,7 +12,11 @@ import torch
 from PIL import Image
 
 from genfilt.common.errors import UserError
+from genfilt.engines.local import LocalEngine
+from genfilt.engines.local_pool import LocalPool
 from genfilt.generators.protocols import Caption, Failure
+from genfilt.generators.registry import GeneratorChoice, Vlm
+from genfilt.generators.spread import captioner_engine, spread_captioner
 from genfilt.generators.vlm.instructblip import InstructBlipCaptioner
 from tests.models.small_models import save_instructblip
 
@@ -165,3 +169,23 @@ def test_the_next_pictures_are_opened_while_the_model_generates(
     assert first == "key0"
     assert len(opened) <= 3 * captioner.batch  # and no more than the next batch's
     assert dict(results).keys() == pictures.keys() - {first}
+
+
+def test_two_processes_say_what_one_says(pictures: dict[str, Path], checkpoint: Path) -> None:
+    """As extract asks them, and one that is broken fails there, too."""
+    choice = GeneratorChoice(Vlm.instructblip, str(checkpoint))
+    broken = {**pictures, "broken": checkpoint / "config.json"}
+    with InstructBlipCaptioner(str(checkpoint)) as captioner:
+        alone = said(dict(captioner.describe(broken)))
+        pool = captioner_engine(LocalEngine(), choice, 2)
+        assert isinstance(pool, LocalPool)
+        together = said(dict(spread_captioner(captioner, choice, pool).describe(broken)))
+    assert together == alone
+    assert len(set(alone.values())) > 1, "else all pictures have one caption"
+
+
+def test_other_captioners_and_one_process_need_no_pool(checkpoint: Path) -> None:
+    engine = LocalEngine()
+    one = GeneratorChoice(Vlm.instructblip, str(checkpoint))
+    assert captioner_engine(engine, one, 1) is engine
+    assert captioner_engine(engine, GeneratorChoice(Vlm.neighbours), 2) is engine

@@ -3,12 +3,16 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from genfilt.common.errors import UsageError, UserError
 from tests.trainer.shop import Shop
 from trainer.database.reading import open_database
+from trainer.evaluation import candidates
 from trainer.evaluation.candidates import OTHERS, Benchmark, CandidateLists, load_benchmark
+from trainer.evaluation.scorers import tabulated
 
 
 def lists(query: list[int], product: list[int], **parts: object) -> CandidateLists:
@@ -164,3 +168,33 @@ def test_each_thing_that_is_named_is_encoded_once(shop: Path) -> None:
     found = benchmark(shop)
     assert found.queries.tolist() == [0, 1]
     assert found.products.tolist() == [0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11]
+
+
+def test_lists_are_stored_and_read_in_parts_without_32_bit_offsets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Offsets of 32 bits end at 21 million lists; those of one size need none."""
+    monkeypatch.setattr(candidates, "LISTS_AT_ONCE", 3)
+    many = lists(list(range(10)), list(range(10, 20)))
+    read = many.stored(tmp_path, "val", 0)
+    assert np.array_equal(read, many.draw(0))
+    assert np.array_equal(many.stored(tmp_path, "val", 0), read)
+    (path,) = tmp_path.glob("val-*.parquet")
+    schema = pq.read_schema(path)
+    assert pa.types.is_fixed_size_list(schema.field("products").type)
+    assert pq.ParquetFile(path).metadata.num_row_groups == 4
+    # Files of before have lists with offsets.
+    pq.write_table(pa.table({"q": many.query, "products": list(read)}), path)
+    assert np.array_equal(candidates.read_lists(path), read)
+
+
+def test_the_largest_numbers_are_told_apart() -> None:
+    """A query's number times a product's is past 32 bits, and here at the end of 62."""
+    top = np.iinfo(np.int32).max
+    queries = np.array([0, 0, 1, top - 1, top - 1, top], dtype=np.int32)
+    products = np.array([0, top, 0, top - 1, top, top], dtype=np.int32)
+    score = tabulated(queries, products, np.arange(6.0))
+    assert score(queries[::-1], products[::-1]).tolist() == [5, 4, 3, 2, 1, 0]
+    known = ([top, top], [top, top - 2])
+    drawn = lists([top], [top], inside=[top - 1, top - 2], everything=[top - 3], known=known)
+    assert sorted(drawn.draw(0)[0][:3].tolist()) == [top - 3, top - 1, top]

@@ -131,9 +131,8 @@ def extract(
     captioner_choice = GeneratorChoice(
         captioner or default, captioner_model, tuple(captioner_url or ()), refit, prompt
     )
-    # InstructBLIP has workers on this host, too, in a pool of its own.
-    of_host = engine is EngineName.local and captioner_choice.kind == Vlm.instructblip
-    chosen = EngineChoice(engine, address, None if of_host else workers, gpus_per_worker)
+    pooled = engine is EngineName.local and captioner_choice.kind == Vlm.instructblip
+    chosen = EngineChoice(engine, address, None if pooled else workers, gpus_per_worker)
     if estimate:
         _estimate(db, reader_choice, price)
         return
@@ -152,8 +151,7 @@ def extract(
             pool = captioner_engine(runner, captioner_choice, workers)
             spread = spread_captioner(describer, captioner_choice, pool)
             pictures = caption_pictures(store, spread, retry_failed=retry_failed)
-        counts["titles read"] = titles.done
-        counts["pictures described"] = pictures.done
+        counts["titles read"], counts["pictures described"] = titles.done, pictures.done
         counts["there before"] = titles.there + pictures.there
         counts["failed"] = titles.failed + pictures.failed
         _warn_of_language(store)

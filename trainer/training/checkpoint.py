@@ -174,13 +174,17 @@ def finish_run(run: Path, model: QueryLife) -> None:
     Raises:
         UserError: a file cannot be written.
     """
-    folder = run.parent
     write_weights(stored(model), run / WEIGHTS)
-    write_text(folder / CURRENT, run.name + "\n")
+    write_text(run.parent / CURRENT, run.name + "\n")
+    remove_leftovers(run)
+
+
+def remove_leftovers(run: Path) -> None:
+    """Remove what a finished run could be resumed from, and the stage's other runs."""
     _remove(run.glob("step-*"))
     for best in run.glob("best-*.safetensors"):
         best.unlink()
-    _remove(path for path in folder.glob("run-*") if path != run)
+    _remove(path for path in run.parent.glob("run-*") if path != run)
 
 
 def save_stage(folder: Path, model: QueryLife, config: FitConfig) -> Path:

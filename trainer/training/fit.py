@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -86,8 +87,8 @@ def fit(
     folder = checkpoint.stage_folder(out, config.stage)
     start = on_main(lambda: starting_point(folder, config) if resume else StartingPoint())
     if start.finished:
-        _say(f"Stage {config.stage} is finished already, in {checkpoint.current(folder)}.")
-        return on_main(lambda: Summary.read(folder))
+        _say(f"Stage {config.stage} is finished already, in {start.run}.")
+        return on_main(lambda: _finished_summary(folder, start))
     if resume and start.step is None:
         _say(f"Stage {config.stage} has no checkpoint in {folder} yet: it begins anew.")
     with StageData.shared(db, config, folder / "data") as data:
@@ -111,7 +112,8 @@ def _begin(loop: TrainingLoop, out: Path, start: StartingPoint) -> Path:
     elif config.stage > 1:
         _say(on_main(lambda: _load_stage_before(loop.model, out, config.stage)))
     if loop.model.seen_words is not None:
-        loop.model.remember_words(loop.data.texts())
+        for texts in loop.data.texts():
+            loop.model.remember_words(texts)
     folder = checkpoint.stage_folder(out, config.stage)
     return start.run or on_main(lambda: checkpoint.new_run(folder, config))
 
@@ -127,6 +129,14 @@ def _finish(loop: TrainingLoop, losses: Losses, run: Path) -> Summary:
         checkpoint.finish_run(run, loop.model)
     wait_for_all()
     return summary
+
+
+def _finished_summary(folder: Path, start: StartingPoint) -> Summary:
+    """Return a finished stage's summary; what a kill at its very end left behind is removed."""
+    if start.run is not None:
+        checkpoint.remove_leftovers(start.run)
+    shutil.rmtree(folder / "data", ignore_errors=True)
+    return Summary.read(folder)
 
 
 def starting_point(folder: Path, config: FitConfig) -> StartingPoint:

@@ -31,6 +31,7 @@ from trainer.database.known_pairs import (
 from trainer.database.reading import open_database
 from trainer.process_group import is_main, on_main
 
+TEXTS_AT_ONCE = 1 << 14
 NAMED_ROWS = 5  # in an error, which has to stay one sentence
 
 
@@ -95,11 +96,14 @@ class StageData:
             if is_main():
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def texts(self) -> list[str]:
-        """Return the queries and titles of all rows, each once."""
-        catalogue, queries = self.catalogue, np.unique(self.rows.query)
-        read = catalogue.texts(catalogue.queries, queries[queries >= 0])
-        return read + catalogue.texts(catalogue.titles, np.unique(self.rows.product))
+    def texts(self) -> Iterator[list[str]]:
+        """Yield the queries and titles of all rows, each once, TEXTS_AT_ONCE at a time."""
+        catalogue, rows = self.catalogue, self.rows
+        sources = ((catalogue.queries, rows.query), (catalogue.titles, rows.product))
+        for source, numbers in sources:
+            distinct = np.unique(numbers[numbers >= 0])
+            for start in range(0, len(distinct), TEXTS_AT_ONCE):
+                yield catalogue.texts(source, distinct[start : start + TEXTS_AT_ONCE])
 
     def names(self, rows: Rows) -> str:
         """Return the first NAMED_ROWS rows as query and product id, or product id in stage 1."""

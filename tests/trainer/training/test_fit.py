@@ -119,6 +119,19 @@ def test_a_half_removed_step_is_not_resumed(shop: Path, tmp_path: Path) -> None:
     assert fit(ONE, shop, tmp_path, resume=True).rows == 24
 
 
+def test_what_a_kill_after_the_end_leaves_is_removed_by_resuming(
+    shop: Path, tmp_path: Path
+) -> None:
+    made = fit(ONE, shop, tmp_path)
+    run = checkpoint.current(tmp_path / "stage1")
+    for folder in (run / "step-00000002", tmp_path / "stage1" / "data"):
+        folder.mkdir()
+    (run / "best-0001.safetensors").touch()
+    assert fit(ONE, shop, tmp_path, resume=True) == made
+    assert sorted(path.name for path in run.parent.iterdir()) == ["current", "run-0001"]
+    assert not list(run.glob("step-*")) + list(run.glob("best-*"))
+
+
 def test_a_folder_of_version_0_1_is_still_read(tmp_path: Path) -> None:
     run = checkpoint.save_stage(tmp_path / "new" / "stage1", built(ONE), ONE)
     flat = tmp_path / "old" / "stage1"

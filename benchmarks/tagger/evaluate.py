@@ -226,7 +226,7 @@ def main() -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--luma", type=Path, default=os.environ.get("LUMA_DIR"))
-    files = [Path(__file__).parent / name for name in ("left_out.tsv", "fresh.tsv")]
+    files = [Path(__file__).parent / name for name in ("left_out.tsv", "fresh.tsv", "fresh_2.tsv")]
     parser.add_argument("--gold", type=Path, nargs="+", default=files)
     parser.add_argument("--errors", action="store_true", help="print the tagger's wrong titles")
     options = parser.parse_args()

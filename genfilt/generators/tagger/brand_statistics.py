@@ -23,7 +23,11 @@ RECURRING_PROBABILITY = 0.7  # the same for a run that opens two titles, or one 
 SINGLE_PROBABILITY = 0.9  # the same for a name that no other title has
 # A run that the tagger doubts is a brand by its places: before many kinds, seldom elsewhere.
 MIN_OPENING_SHARE = 0.9  # of the titles with the run, those that it opens
-MIN_PROBABILITY_OF_KINDS = {3: 0.1, 6: 0.01}  # kinds of product -> the least the tagger must allow
+MIN_PROBABILITY_OF_KINDS = {
+    3: 0.1,
+    5: 0.05,
+    6: 0.01,
+}  # kinds of product -> the least the tagger must allow
 # A continuation that covers most of a run's titles belongs to it unless the tagger excludes it.
 CONTINUATION_SHARE, MIN_CONTINUATION_PROBABILITY = 0.8, 0.01
 MAX_BEFORE_BRAND = 0.3  # of a run's titles, those that end in another name: a line, not a brand
@@ -108,8 +112,11 @@ def find_brand(title: TaggedTitle, table: BrandTable) -> tuple[int, int] | None:
     if title.brand is None:
         return None
     start, end = title.brand
-    if _mean(title.probability[start:end]) < SINGLE_PROBABILITY:
-        return None
+    if (
+        _mean(title.probability[start:end]) < SINGLE_PROBABILITY
+        or len("".join(words[start:end])) < 2
+    ):
+        return None  # one letter is a style or a form ("j", "t shape") where it does not recur
     runs = (" ".join(words[start:stop]) for stop in range(start + 1, end + 1))
     return None if any(run in table.rejected for run in runs) else title.brand
 

@@ -23,6 +23,7 @@ from genfilt.generators.tagger.brand_statistics import (
     find_brand,
     learn_brands,
 )
+from genfilt.generators.tagger.german_nouns import noun_places
 from genfilt.generators.tagger.title_words import TitleWords, title_words
 from genfilt.generators.tagger.value_rules import values
 from genfilt.generators.tagger.word_labels import (
@@ -37,12 +38,12 @@ from genfilt.vocabulary.terms import vocabulary
 if TYPE_CHECKING:
     from genfilt.generators.tagger.token_model import TokenModel
 
-RULES = "tagger 1"  # changes with the rules of this folder, so that titles are read anew
+RULES = "tagger 2"  # changes with the rules of this folder, so that titles are read anew
 WEIGHTS = "tagger.safetensors"
 MAX_FIT_TITLES = 50_000  # that brands are learnt from: a minute on two cores
 TITLES_TOGETHER = 8192  # that are sorted by length before they are cut into batches
 PIECES_PER_BATCH = 4096  # of titles of one length, which need no padding
-BRAND = begin_label("brand")
+BRAND, CORE = begin_label("brand"), begin_label("core_word")
 
 
 class Tagger:
@@ -104,7 +105,8 @@ class Tagger:
             find_brand(tagged, self._table) if tagged.words else None
             for tagged in _tagged(titles, scores)
         ]
-        labels = decode([_given_brand(*each) for each in zip(scores, brands, strict=True)])
+        given = [_given_brand(*each) for each in zip(scores, brands, strict=True)]
+        labels = decode([_given_nouns(*each) for each in zip(given, titles, strict=True)])
         for title, brand, found in zip(titles, brands, labels, strict=True):
             if brand is not None and brand[1] - brand[0] == len(found):
                 found = [BRAND, *[BRAND + 1] * (len(found) - 1)]
@@ -141,6 +143,16 @@ def _given_brand(scores: Scores, brand: tuple[int, int] | None) -> Scores:
         allowed[start:end] = -np.inf
         allowed[start, BRAND] = 0
         allowed[start + 1 : end, BRAND + 1] = 0
+    return allowed
+
+
+def _given_nouns(scores: Scores, title: TitleWords) -> Scores:
+    """Return scores that allow a core word for nouns alone, where the language shows them."""
+    places = noun_places(title.words)
+    if places is None or not np.isfinite(scores[places, CORE]).any():
+        return scores
+    allowed = scores.copy()
+    allowed[~places, CORE : CORE + 2] = -np.inf
     return allowed
 
 

@@ -49,11 +49,25 @@ def _known_head(title: TitleWords, core: Span) -> Span:
     while end - 1 > core.start and lists["breakers"].get([title.words[end - 1].lower]):
         end -= 1  # no preposition ends a core word
     found = _phrase_ending(title, end)
+    material = vocabulary().materials.get([title.words[end - 1].lower])
+    if found is not None and material and found.start == end - 1 >= core.start + 2:
+        return Span(core.field, core.start, end - 1)  # "coffee filter" of "paper"
     if found is None:
         found = _phrase_ending(title, len(head_tokens(title.words)))
-        if found is not None and vocabulary().materials.get([title.words[found.end - 1].lower]):
-            found = None  # "coffee filter paper"
+        if found is not None and not _may_replace(title, found):
+            found = None
     return Span(core.field, core.start, end) if found is None else found
+
+
+def _may_replace(title: TitleWords, found: Span) -> bool:
+    """Tell whether a known phrase may take a core word's place.
+
+    It must follow no number, as what a thing is packed in does ("steriliser 400g tub", "10
+    sheets"), and end in no material ("coffee filter paper").
+    """
+    before = title.words[max(0, found.start - 2) : found.start]
+    numbers = any(character.isdigit() for word in before for character in word.text)
+    return not numbers and not vocabulary().materials.get([title.words[found.end - 1].lower])
 
 
 def _phrase_ending(title: TitleWords, end: int) -> Span | None:

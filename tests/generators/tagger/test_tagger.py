@@ -129,3 +129,15 @@ def test_the_tagger_is_fitted_once_and_reads_titles_and_queries(tmp_path: Path) 
             "WHERE core_word IS NULL"
         )
         assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("title", "head"),
+    [("No Rinse Steriliser VWP 400g Tub", "steriliser"), ("Coffee filter paper", "filter")],
+)
+def test_what_a_thing_is_packed_in_or_made_of_is_no_core_word(title: str, head: str) -> None:
+    assert last_word(BLANK.attributes(title).core_word) == head
+
+
+def test_one_letter_is_no_brand() -> None:
+    assert BLANK.attributes("J Crossover Skort").brand is None

@@ -15,6 +15,7 @@ from genfilt.vocabulary.tokens import singular, tokenize, words
 
 FOLDER = Path(__file__).parents[3] / "benchmarks" / "tagger"
 TITLES = 4000
+KNOWN_NOUNS = ("apparel styles", "german")  # departments of new names, not of new nouns
 
 Phrase = tuple[str, ...]
 
@@ -48,9 +49,10 @@ def brand_names(module: ModuleType) -> set[Phrase]:
 def test_no_core_word_or_brand_of_the_left_out_departments_is_in_training(
     modules: dict[str, ModuleType],
 ) -> None:
-    files = ("left_out.tsv", "fresh.tsv")
+    files = ("left_out.tsv", "fresh.tsv", "fresh_2.tsv")
     gold = [each for name in files for each in modules["evaluate"].read_gold(FOLDER / name)]
-    assert len(gold) == 300
+    gold = [each for each in gold if each.group not in KNOWN_NOUNS]
+    assert len(gold) == 300 + 68
     sold = {phrase(each.fields["core_word"]) for each in gold}
     brands = {phrase(each.fields["brand"]) for each in gold if each.fields["brand"]}
     assert not sold & core_words(modules["word_lists"])

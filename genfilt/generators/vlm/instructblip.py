@@ -89,7 +89,8 @@ class InstructBlipCaptioner:
         """Yield each picture's pixels in order; those of the next batch are opened meanwhile.
 
         Pillow decodes and resizes without Python's lock, so threads keep all cores busy while the
-        model generates.
+        model generates; processes, which must hand over 600 KB of pixels a picture, prepare
+        fewer (benchmarks/results/2026-11-26-picture-decoding.md).
         """
         rest = iter(pictures.items())
         waiting: deque[tuple[str, Future[torch.Tensor | Failure]]] = deque()

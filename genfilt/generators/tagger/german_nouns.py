@@ -22,8 +22,8 @@ MARKERS = PREPOSITIONS | frozenset(f"{_BESIDE_NOUNS} {_MATERIALS} samt stück gr
 def noun_places(words: Sequence[Token]) -> npt.NDArray[np.bool_] | None:
     """Return which words (W,) of a German title may be its core word; None for any other title.
 
-    These are its nouns before the first preposition that are no material and no audience, all of
-    its nouns where none stands before one.
+    These are its nouns before the first preposition or number that are no material and no
+    audience, all of its nouns where none stands before one.
     """
     written = [word.text.lower() for word in words]
     small = any(word.text[0].islower() and len(word.text) > 2 for word in words)
@@ -31,7 +31,8 @@ def noun_places(words: Sequence[Token]) -> npt.NDArray[np.bool_] | None:
         return None
     places = np.array([word.text[0].isupper() for word in words], dtype=bool)
     places &= [word not in MARKERS for word in written]
-    link = next((at for at, word in enumerate(written) if word in PREPOSITIONS), len(words))
+    ends = (at for at, word in enumerate(written) if word in PREPOSITIONS or word[0].isdigit())
+    link = next(ends, len(words))
     if places[:link].any():
         places[link:] = False
     return places if places.any() else None

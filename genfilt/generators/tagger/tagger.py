@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
 from importlib.resources import files
@@ -23,7 +24,7 @@ from genfilt.generators.tagger.brand_statistics import (
     find_brand,
     learn_brands,
 )
-from genfilt.generators.tagger.german_nouns import noun_places
+from genfilt.generators.tagger.german_nouns import MARKERS, noun_places
 from genfilt.generators.tagger.title_words import TitleWords, title_words
 from genfilt.generators.tagger.value_rules import values
 from genfilt.generators.tagger.word_labels import (
@@ -102,8 +103,8 @@ class Tagger:
         self, titles: Sequence[TitleWords], scores: Sequence[Scores]
     ) -> Iterator[Attributes]:
         brands = [
-            find_brand(tagged, self._table) if tagged.words else None
-            for tagged in _tagged(titles, scores)
+            self._brand(title, tagged)
+            for title, tagged in zip(titles, _tagged(titles, scores), strict=True)
         ]
         given = [_given_brand(*each) for each in zip(scores, brands, strict=True)]
         labels = decode([_given_nouns(*each) for each in zip(given, titles, strict=True)])
@@ -112,6 +113,16 @@ class Tagger:
                 found = [BRAND, *[BRAND + 1] * (len(found) - 1)]
             fields = values(title, spans(found))
             yield Attributes(**fields, raw=json.dumps(fields, ensure_ascii=False))
+
+    def _brand(self, title: TitleWords, tagged: TaggedTitle) -> tuple[int, int] | None:
+        """Return the words of a title's brand; in German the catalogue alone knows any."""
+        if not tagged.words:
+            return None
+        if noun_places(title.words) is None:
+            return find_brand(tagged, self._table)
+        brand = find_brand(replace(tagged, brand=None), self._table)
+        inside = () if brand is None else tagged.words[slice(*brand)]
+        return None if MARKERS.intersection(inside) else brand
 
 
 def _scored(

@@ -22,7 +22,7 @@ def nouns(title: str) -> list[str] | None:
 
 def test_nouns_are_the_capitalised_words_that_are_no_material_and_no_audience() -> None:
     assert nouns("Hundeleine Leder braun 2 m") == ["Hundeleine"]
-    assert nouns("Faltbarer Korb grau 50 Liter") == ["Faltbarer", "Korb", "Liter"]
+    assert nouns("Faltbarer Korb grau 50 Liter") == ["Faltbarer", "Korb"]
     assert nouns("Damen Tasche aus Leder rot") == ["Tasche"]
 
 
@@ -55,3 +55,10 @@ def test_the_core_word_of_a_german_title_is_a_noun(title: str, core: str) -> Non
     found = BLANK.attributes(title)
     assert found.core_word == core
     assert found.brand is None
+
+
+def test_a_brand_of_german_titles_is_one_of_the_catalogue() -> None:
+    kinds = ("Tasse mit Henkel", "Kanne für Tee", "Teller weiß", "Löffel aus Holz", "Topf grau")
+    reader = Tagger.fit([f"Bosch {kind}" for kind in kinds])
+    assert reader.attributes("Bosch Pfanne für Gas").brand == "Bosch"
+    assert reader.attributes("Hundeleine Leder braun 2 m").brand is None

@@ -45,10 +45,20 @@ def write(path: Path, rows: list[Row]) -> Path:
 
 
 def thinned(clicks: list[Row], seed: int) -> list[Row]:
-    """Return one train click of each query, drawn by the seed, and all clicks of other splits."""
-    shuffled = random.Random(seed).sample(clicks, len(clicks))
-    kept = {row["query_id"]: row for row in shuffled if row["split"] == "train"}
-    return [row for row in clicks if row["split"] != "train" or kept[row["query_id"]] is row]
+    """Return one train click of each query, drawn by the seed, and all clicks of other splits.
+
+    Clicks are drawn, not rows: a product that was clicked often is drawn often, and counts once.
+    """
+    train: dict[str, list[Row]] = {}
+    for row in clicks:
+        if row["split"] == "train":
+            train.setdefault(row["query_id"], []).append(row)
+    draw = random.Random(seed)
+    for rows in train.values():
+        (row,) = draw.choices(rows, [int(row["clicks"]) for row in rows])
+        rows[:] = [{**row, "clicks": "1"}]
+    others = [row for row in clicks if row["split"] != "train"]
+    return [row for rows in train.values() for row in rows] + others
 
 
 def held_out(rows: list[Row]) -> list[Row]:

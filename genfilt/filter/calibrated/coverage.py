@@ -19,7 +19,10 @@ MAX_MISSED_PAIRS = 0.25  # without click and label, up to which a query's own es
 MIN_QUERIES_PER_ESTIMATE = 20  # queries over which an estimate is averaged
 CLICKS_ALONE = "pairs clicked once against twice (Chao)"  # a method that is a lower bound
 CHAPMAN = "clicks against labels (Chapman)"
-BETWEEN_BOUNDS = "the geometric mean of a lower bound (Chao) and an upper one (Elkan and Noto)"
+BETWEEN_BOUNDS = "a mean of a lower bound (Chao) and an upper one (Elkan and Noto)"
+# Clicks a query from which the lower bound counts as much as the upper one. It lives on pairs that
+# are clicked twice: of a query with one click it can say nothing.
+CLICKS_FOR_CHAO = 4.0
 MIN_UNSEEN_SHARE = 1e-3  # of a query's relevant pairs: no estimate is surer
 INITIAL_MISCLICK_RATE = 1e-4  # share of the irrelevant pairs that are clicked, until estimated
 
@@ -160,6 +163,18 @@ def rate_range(
     error = 1.96 * np.sqrt(variance / ((both + 1) ** 2 * (both + 2)))
     known = float(pairs.weight[pairs.known].sum())
     return max(known, relevant - float(error)) / total, (relevant + float(error)) / total
+
+
+def between_bounds(pairs: Pairs, lowest: float, highest: float) -> float:
+    """Return a share of relevant pairs between both bounds of `rate_range`, for clicks alone.
+
+    It is their geometric mean, weighted by how often a query is clicked: halves from
+    CLICKS_FOR_CHAO clicks on, the upper bound alone where every query has one.
+    """
+    clicked = pairs.clicks > 0
+    often = float(pairs.clicks[clicked].sum() / max(len(np.unique(pairs.q[clicked])), 1))
+    weight = 0.5 * float(np.clip((often - 1) / (CLICKS_FOR_CHAO - 1), 0.0, 1.0))
+    return float(lowest**weight * highest ** (1 - weight))
 
 
 def _clicked_over_rate(pairs: Pairs, score: Floats, use: Bools) -> float:

@@ -17,6 +17,7 @@ from genfilt.filter.calibrated.coverage import (
     Coverage,
     Evidence,
     Pairs,
+    between_bounds,
     estimate_coverage,
     misclick_rate,
     rate_range,
@@ -89,7 +90,7 @@ def _fit(training: Training, attributes: bool) -> Fit:
     score = _cross_fitted_scores(design, training, evidence, weights)
     rates = rate_range(pairs, coverage, score, ~design.vetoed)
     if coverage.method == CLICKS_ALONE and rates is not None:
-        training = replace(training, base_rate=float(np.sqrt(rates[0] * rates[1])))
+        training = replace(training, base_rate=between_bounds(pairs, *rates))
         evidence, coverage, weights, relevant = _fit_coverage_and_weights(design, training)
         coverage = replace(coverage, method=BETWEEN_BOUNDS)
         score = _cross_fitted_scores(design, training, evidence, weights)

@@ -126,7 +126,9 @@ def filter_(
         counts["new, of train products without a verdict"] = made.new_corrections
         counts["by title alone, without a picture"] = made.title_alone
         counts["image-title corrections (distinct texts)"] = found.title_pairs
-        remedies = [*foreign_titles(store), *([] if made.corrections else [advice(store)])]
+        remedies = foreign_titles(store)
+        if not made.train_corrections:
+            remedies.append(advice(store, made.corrections))
     for remedy in remedies:
         say(remedy)
 

@@ -43,6 +43,7 @@ Gpus = Annotated[
 DEFAULT_DB = Path("artifacts/genfilt.duckdb")
 
 Counts = dict[str, int]
+MAX_COLUMNS = 88  # of a line of counts; longer ones have a line for each count
 
 
 class Split(StrEnum):
@@ -108,6 +109,9 @@ def recorded(db: Path, command: str, **config: object) -> Iterator[tuple[Store, 
 
 def _summary(counts: Counts) -> str:
     text = ", ".join(f"{value:,} {name}" for name, value in counts.items())
+    if len(text) > MAX_COLUMNS:
+        width = max(len(f"{value:,}") for value in counts.values())
+        text = "\n".join(f"{value:>{width},} {name}" for name, value in counts.items())
     if counts.get("failed"):
         text += (
             '. See why with: genfilt sql "SELECT step, reason, count(*) FROM failures GROUP BY ALL"'

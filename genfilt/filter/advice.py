@@ -1,4 +1,4 @@
-"""Advice for a filter that corrects nothing: the cause as far as it is known, and what to try."""
+"""Advice for a filter that corrects no train product: the cause if it is known, and what to try."""
 
 from __future__ import annotations
 
@@ -9,13 +9,22 @@ from genfilt.store.store import Store
 MIN_USEFUL_CORRECTIONS = 10  # estimated at a lower sigma that is worth naming
 
 
-def advice(store: Store) -> str:
-    """Return what to try where the current filter has no correction, in a sentence or two."""
+def advice(store: Store, corrections: int = 0) -> str:
+    """Return what to try where no train product has a correction, in a sentence or two.
+
+    `corrections` are those of val and test products.
+    """
     rule, sigma = store.rows("SELECT rule, sigma FROM filters WHERE current")[0]
     remedies = _paper(sigma) if rule == RuleName.paper else _calibrated(store, sigma)
     if not store.scalar("SELECT count(*) FROM features WHERE image_text <> ''"):
         remedies.append("ingest pictures and run genfilt extract: no product has a caption")
-    return f"No pair reaches sigma {sigma:g} under the rule {rule}. Try: {'; '.join(remedies)}."
+    found = f"No pair reaches sigma {sigma:g} under the rule {rule}"
+    if corrections:
+        found = (
+            f"No correction is of a train product, so training will not change ({corrections:,} "
+            f"of val and test products reach sigma {sigma:g} under the rule {rule})"
+        )
+    return f"{found}. Try: {'; '.join(remedies)}."
 
 
 def _paper(sigma: float) -> list[str]:

@@ -42,6 +42,13 @@ def test_the_main_job_from_files_to_sql(tmp_path: Path, db: Path) -> None:
     filtered = genfilt("filter", "--sigma", "0.3", "--db", str(db))
     assert filtered.returncode == 0, filtered.stderr
     assert "Try: " not in filtered.stderr
+    counts = [line.split(maxsplit=1) for line in filtered.stderr.splitlines()[-7:]]
+    assert [name for _, name in counts][:3] == [
+        "query-product candidates",
+        "image-title candidates",
+        "query-product corrections",
+    ]
+    assert all(number.isdigit() and len(name) < 80 for number, name in counts)
     nothing = genfilt("filter", "--sigma", "0.99", "--db", str(db))
     assert "No pair reaches sigma 0.99" in nothing.stderr.splitlines()[-1]
     genfilt("filter", "--sigma", "0.3", "--db", str(db))

@@ -273,3 +273,17 @@ def test_corrections_are_counted_by_what_training_can_see(store: Store, embedder
     assert made.train_corrections == sum(split == "train" for split, _, _ in rows)
     assert made.new_corrections == made.train_corrections - 1  # the mug has a verdict of val
     assert made.title_alone == sum(q_i is None for _, _, q_i in rows) == 1
+
+
+def test_corrections_of_val_products_alone_change_no_training(
+    store: Store, embedder: Embedder
+) -> None:
+    made = filter_pairs(store, FilterSettings(0.5), embedder)
+    assert made.train_corrections
+    store.connection.execute("UPDATE products SET split = 'val'")
+    rows = store.rows("SELECT split FROM query_product_corrections")
+    assert {split for (split,) in rows} == {"val"}
+    found = advice(store, len(rows))
+    assert found.startswith("No correction is of a train product, so training will not change (")
+    assert f"({len(rows)} of val and test products reach sigma 0.5" in found
+    assert "Try: a lower --sigma" in found

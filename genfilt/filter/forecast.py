@@ -16,7 +16,7 @@ import numpy as np
 from genfilt.common.arrays import Floats, Rows
 from genfilt.filter.calibrated.coverage import Pairs
 from genfilt.filter.calibrated.fit import Fit
-from genfilt.filter.calibrated.reliability import predictions
+from genfilt.filter.calibrated.reliability import train_population
 from genfilt.filter.precision_curve import GRID, TOLERANCE
 from genfilt.store.store import Store
 
@@ -60,7 +60,8 @@ def forecast_of(fits: Sequence[tuple[Fit, Rows]], log: Pairs) -> Forecast:
         fits: with the rows of the products that each scores.
         log: all pairs with train clicks or labels; the clicks are the rows of a batch.
     """
-    clicks = log.only(log.clicks > 0)
+    fitted = np.concatenate([fit.pairs.q for fit, _ in fits])  # of many queries a sample
+    clicks = log.only((log.clicks > 0) & np.isin(log.q, fitted))
     known = relevant = before = 0.0
     after = np.zeros(len(GRID))
     for fit, rows in fits:
@@ -71,11 +72,13 @@ def forecast_of(fits: Sequence[tuple[Fit, Rows]], log: Pairs) -> Forecast:
         relevant += float(mass.sum())
         expected = np.where(pairs.known, 0.0, mass * row_share * column_share)
         before += float(expected.sum())
-        predicted = predictions(fit)
-        passes = np.searchsorted(GRID, predicted + TOLERANCE, side="right")
+        population = train_population(fit)
+        passes = np.searchsorted(GRID, population.predicted + TOLERANCE, side="right")
         passes[fit.vetoed] = 0
-        removed = np.bincount(passes, weights=expected, minlength=len(GRID) + 1)
-        after += expected.sum() - removed[::-1].cumsum()[::-1][1:]
+        alike = expected * population.weight / np.maximum(pairs.weight, 1e-12)
+        removed = np.bincount(passes, weights=alike, minlength=len(GRID) + 1)
+        left = 1 - removed[::-1].cumsum()[::-1][1:] / max(float(alike.sum()), 1e-12)
+        after += expected.sum() * left
     return Forecast(
         round(known / max(relevant, 1e-9), 4),
         round(before, 8),

@@ -23,6 +23,7 @@ class Known:
     score: np.ndarray
     relevant: np.ndarray
     vetoed: np.ndarray
+    counted: np.ndarray
     unseen: np.ndarray
 
 
@@ -36,7 +37,7 @@ def test_the_forecast_is_what_drawn_batches_show() -> None:
     steps = np.array([0.0, 1.0])
     calibration = Calibration({}, np.zeros(4), {}, {}, steps, steps, 0.3, "")
     nothing, everything = np.zeros(len(q), dtype=bool), np.ones(QUERIES)
-    fit = Known(calibration, pairs, score, relevant.astype(float), nothing, everything)
+    fit = Known(calibration, pairs, score, relevant.astype(float), nothing, ~nothing, everything)
     found = forecast_of([(cast(Fit, fit), np.arange(PRODUCTS))], pairs)
     assert found.known_share == pytest.approx(clicks.sum() / relevant.sum(), abs=1e-4)
 

@@ -19,10 +19,7 @@ MAX_MISSED_PAIRS = 0.25  # without click and label, up to which a query's own es
 MIN_QUERIES_PER_ESTIMATE = 20  # queries over which an estimate is averaged
 CLICKS_ALONE = "pairs clicked once against twice (Chao)"  # a method that is a lower bound
 CHAPMAN = "clicks against labels (Chapman)"
-BETWEEN_BOUNDS = "a mean of a lower bound (Chao) and an upper one (Elkan and Noto)"
-# Clicks a query from which the lower bound counts as much as the upper one. It lives on pairs that
-# are clicked twice: of a query with one click it can say nothing.
-CLICKS_FOR_CHAO = 4.0
+BETWEEN_BOUNDS = "the mean of a lower and an upper bound by clicks alone"
 MIN_UNSEEN_SHARE = 1e-3  # of a query's relevant pairs: no estimate is surer
 INITIAL_MISCLICK_RATE = 1e-4  # share of the irrelevant pairs that are clicked, until estimated
 
@@ -67,8 +64,31 @@ class Coverage:
     method: str
 
 
+@dataclass(frozen=True)
+class FewClicks:
+    """The expected sizes of queries whose clicks are too few to tell how many pairs are missed.
+
+    Attributes:
+        sizes: (Q,) numbers of products, up to a common factor.
+        weight: of the sizes against the clicks, in (0, 1].
+    """
+
+    sizes: Floats
+    weight: float
+
+    def allotted(self, missed: Floats, known: Floats) -> Floats:
+        """Return what each query has of the missed pairs, by clicks and by sizes, (Q,)."""
+        left = np.maximum(self.sizes - known, 0.0)
+        parts = ((1 - self.weight, missed), (self.weight, left))
+        return np.asarray(sum(weight * part / max(part.sum(), 1e-9) for weight, part in parts))
+
+
 def estimate_coverage(
-    pairs: Pairs, queries: int, base_rate: float | None = None, size: Floats | None = None
+    pairs: Pairs,
+    queries: int,
+    base_rate: float | None = None,
+    size: Floats | None = None,
+    few: FewClicks | None = None,
 ) -> Coverage:
     """Estimate how many relevant pairs each query has.
 
@@ -78,13 +98,13 @@ def estimate_coverage(
     makes the probabilities too low. With clicks alone: Chao's lower bound from pairs clicked once
     and twice. Estimates are averaged over queries of about equal `size`, the (Q,) number of
     relevant pairs that a model expects, else of the known ones. A `base_rate`, as share of all
-    pairs, scales the estimate.
+    pairs, scales the estimate; with `few` it is allotted by the sizes of queries, too.
     """
-
     clicked = _count(pairs, pairs.known & (pairs.clicks > 0), queries)
     labelled = _count(pairs, pairs.label == RELEVANT, queries)
     known = _count(pairs, pairs.known, queries)
     both = _count(pairs, (pairs.label == RELEVANT) & (pairs.clicks > 0), queries)
+    size = size if few is None else few.sizes
     alike = _alike(known if size is None else size)
     if both.sum() >= MIN_PAIRS_IN_BOTH:
         relevant = _chapman(clicked, labelled, both, known)
@@ -100,6 +120,8 @@ def estimate_coverage(
         relevant, method = known + _chao(pairs, queries), CLICKS_ALONE
     relevant = np.maximum(relevant, known)
     if base_rate is not None:
+        if few is not None:
+            relevant = known + few.allotted(relevant - known, known)
         relevant = _scaled(relevant, known, base_rate * float(pairs.weight.sum()))
         method = "base rate as given"
     relevant, clicked, known = (_sums(alike, x) for x in (relevant, clicked, known))
@@ -138,53 +160,6 @@ def _chao(pairs: Pairs, queries: int) -> Floats:
     once = _count(pairs, pairs.known & (pairs.clicks == 1), queries)
     twice = _count(pairs, pairs.known & (pairs.clicks == 2), queries)
     return np.asarray(once * np.maximum(once - 1, 0) / (2 * (twice + 1)))
-
-
-def rate_range(
-    pairs: Pairs, coverage: Coverage, score: Floats, use: Bools
-) -> tuple[float, float] | None:
-    """Return the lowest and highest share of relevant pairs that the log allows.
-
-    With clicks alone: Chao's lower bound, and the clicks divided by the click rate that a score
-    (K,) gives to clicked pairs (Elkan and Noto 2008), which is too high as the score separates
-    imperfectly. With labels: Chapman's estimate with its sampling error. None for other methods.
-    `use` are the pairs that no contradiction rules out.
-    """
-    total, relevant = float(pairs.weight.sum()), float(coverage.relevant.sum())
-    if coverage.method == CLICKS_ALONE:
-        highest = _clicked_over_rate(pairs, score, use)
-        return relevant / total, max(relevant, highest) / total
-    if coverage.method != CHAPMAN:
-        return None
-    clicked, labelled = pairs.known & (pairs.clicks > 0), pairs.label == RELEVANT
-    n1, n2 = float(pairs.weight[clicked].sum()), float(pairs.weight[labelled].sum())
-    both = float(pairs.weight[labelled & (pairs.clicks > 0)].sum())
-    variance = (n1 + 1) * (n2 + 1) * max(n1 - both, 0) * max(n2 - both, 0)
-    error = 1.96 * np.sqrt(variance / ((both + 1) ** 2 * (both + 2)))
-    known = float(pairs.weight[pairs.known].sum())
-    return max(known, relevant - float(error)) / total, (relevant + float(error)) / total
-
-
-def between_bounds(pairs: Pairs, lowest: float, highest: float) -> float:
-    """Return a share of relevant pairs between both bounds of `rate_range`, for clicks alone.
-
-    It is their geometric mean, weighted by how often a query is clicked: halves from
-    CLICKS_FOR_CHAO clicks on, the upper bound alone where every query has one.
-    """
-    clicked = pairs.clicks > 0
-    often = float(pairs.clicks[clicked].sum() / max(len(np.unique(pairs.q[clicked])), 1))
-    weight = 0.5 * float(np.clip((often - 1) / (CLICKS_FOR_CHAO - 1), 0.0, 1.0))
-    return float(lowest**weight * highest ** (1 - weight))
-
-
-def _clicked_over_rate(pairs: Pairs, score: Floats, use: Bools) -> float:
-    from sklearn.isotonic import IsotonicRegression
-
-    clicked = pairs.known
-    isotonic = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-    isotonic.fit(score[use], clicked[use].astype(float), sample_weight=pairs.weight[use])
-    rate = isotonic.predict(score[use & clicked])
-    return float(pairs.weight[clicked].sum() / max(rate.mean(), 1e-9)) if len(rate) else 0.0
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,14 @@ class Design:
         return self.only(keep), replace(pairs, weight=weight).only(keep)
 
 
+def counts_clicks(fold: Rows) -> Bools:
+    """Return which products' clicks a fit counts, by their title folds, of any shape.
+
+    The others stand for products that nobody clicked.
+    """
+    return np.asarray(fold % 2 == 1)
+
+
 def _cosines(training: Training, part: slice) -> Floats:
     """Return q.i, q.t and i.t of some pairs, (n, COSINES)."""
     q, f = training.pairs.q[part], training.pairs.f[part]
@@ -155,7 +163,7 @@ def _agreement_features(
     yes, no = products.counts.at(rows, v)
     own = (share > 0) & pairs.known[part][:, None]  # the pair must not prove itself
     clicks = click_log_odds(yes - own, no)
-    clicks[products.fold[f] % 2 == 0] = 0.0  # so that the fit meets products that nobody clicked
+    clicks[~counts_clicks(products.fold[f])] = 0.0
     silent = (agreement == 0).all(axis=0)
     columns = [
         np.ones_like(share),

@@ -16,16 +16,21 @@ from genfilt.filter.calibrated.coverage import (
     MIN_UNSEEN_SHARE,
     Coverage,
     Evidence,
+    FewClicks,
     Pairs,
-    between_bounds,
     estimate_coverage,
     misclick_rate,
-    rate_range,
 )
-from genfilt.filter.calibrated.design import MIN_RELEVANT_PAIRS, Design, Training
+from genfilt.filter.calibrated.design import (
+    MIN_RELEVANT_PAIRS,
+    Design,
+    Training,
+    counts_clicks,
+)
 from genfilt.filter.calibrated.model import Calibration
 from genfilt.filter.calibrated.query_offsets import choose_offsets, fit_offsets
 from genfilt.filter.calibrated.title_models import FOLDS, fit_title_models
+from genfilt.filter.relevant_share import few_clicks, rate_range
 
 COVERAGE_PASSES = 3  # over weights, coverage and misclick rate: the third changes little
 ISOTONIC_ROUNDS = 30  # of expectation and isotonic regression
@@ -44,6 +49,7 @@ class Fit:
         score: (K,) score of each pair by weights that were fitted without its query.
         relevant: (K,) estimated probability of relevance of each pair given all evidence.
         vetoed: (K,) pairs that a contradiction rules out.
+        counted: (K,) pairs whose score counts the product's clicks, as that of the filter does.
         unseen: (Q,) share of each query's relevant pairs with neither click nor label.
         offsets: (Q, FOLDS) offset of each query for titles of each fold.
     """
@@ -53,6 +59,7 @@ class Fit:
     score: Floats
     relevant: Floats
     vetoed: Bools
+    counted: Bools
     unseen: Floats
     offsets: Floats
 
@@ -86,14 +93,8 @@ def _fit(training: Training, attributes: bool) -> Fit:
         models = fit_title_models(products.written, products.fold, training.values, products.counts)
     design, pairs = Design.of(training, models, attributes).thinned(training.pairs)
     training = replace(training, pairs=pairs)
-    evidence, coverage, weights, relevant = _fit_coverage_and_weights(design, training)
-    score = _cross_fitted_scores(design, training, evidence, weights)
-    rates = rate_range(pairs, coverage, score, ~design.vetoed)
-    if coverage.method == CLICKS_ALONE and rates is not None:
-        training = replace(training, base_rate=between_bounds(pairs, *rates))
-        evidence, coverage, weights, relevant = _fit_coverage_and_weights(design, training)
-        coverage = replace(coverage, method=BETWEEN_BOUNDS)
-        score = _cross_fitted_scores(design, training, evidence, weights)
+    found, rates = _fit_log(design, training)
+    evidence, coverage, weights, relevant, score = found
     fold = products.fold[pairs.f]
     queries = len(training.queries.vectors)
     crossed, strength = choose_offsets(score, pairs, fold, evidence, queries)
@@ -118,16 +119,41 @@ def _fit(training: Training, attributes: bool) -> Fit:
         base_rate_range=rates,
     )
     unseen = np.clip(1 - coverage.known, MIN_UNSEEN_SHARE, 1.0)
-    return Fit(calibration, pairs, score, relevant, design.vetoed, unseen, offsets)
+    counted = counts_clicks(fold)
+    return Fit(calibration, pairs, score, relevant, design.vetoed, counted, unseen, offsets)
+
+
+LogFit = tuple[Evidence, Coverage, Floats, Floats, Floats]  # as of `_fit_coverage_and_weights`
+
+
+def _fit_log(design: Design, training: Training) -> tuple[LogFit, tuple[float, float] | None]:
+    """Fit the log, with clicks alone once more by the bounds of the share of relevant pairs.
+
+    Returns the last fit and the bounds, None where there are none.
+    """
+    pairs, queries = training.pairs, len(training.queries.vectors)
+    found = _fit_coverage_and_weights(design, training)
+    coverage, score = found[1], found[-1]
+    rates = rate_range(pairs, coverage, score, ~design.vetoed)
+    few = few_clicks(pairs, score, ~design.vetoed, queries)
+    if coverage.method != CLICKS_ALONE and few is None:
+        return found, rates
+    method = coverage.method
+    if method == CLICKS_ALONE and rates is not None:
+        training = replace(training, base_rate=float(np.sqrt(rates[0] * rates[1])))
+        method = BETWEEN_BOUNDS
+    found = _fit_coverage_and_weights(design, training, few)
+    evidence, coverage, weights, relevant, score = found
+    return (evidence, replace(coverage, method=method), weights, relevant, score), rates
 
 
 def _fit_coverage_and_weights(
-    design: Design, training: Training
-) -> tuple[Evidence, Coverage, Floats, Floats]:
+    design: Design, training: Training, few: FewClicks | None = None
+) -> LogFit:
     """Fit the weights, the coverage and the misclick rate in turns.
 
-    Returns the evidence, its coverage, the (M + 1,) weights, offset last, and each pair's
-    expected relevance.
+    Returns the evidence, its coverage, the (M + 1,) weights, offset last, each pair's expected
+    relevance and its score by weights that were fitted without its query.
     """
     pairs, queries = training.pairs, len(training.queries.vectors)
     everything = np.ones(len(pairs.weight), dtype=bool)
@@ -135,14 +161,15 @@ def _fit_coverage_and_weights(
     size: Floats | None = None
     weights = np.append(np.zeros(design.rows.shape[1]), INITIAL_OFFSET)
     for _ in range(COVERAGE_PASSES):
-        coverage = estimate_coverage(pairs, queries, training.base_rate, size)
+        coverage = estimate_coverage(pairs, queries, training.base_rate, size, few)
         evidence = Evidence.of(pairs, coverage, misclick)
         weights = _fit_weights(design, pairs.weight, evidence, everything, weights)
         model = _sigmoid(design.rows @ weights[:-1] + weights[-1])
         size = np.bincount(pairs.q, weights=pairs.weight * model, minlength=queries).astype(float)
         relevant = evidence.posterior(model)
         misclick = misclick_rate(pairs, relevant)
-    return evidence, coverage, weights, relevant
+    score = _cross_fitted_scores(design, training, evidence, weights)
+    return evidence, coverage, weights, relevant, score
 
 
 def _cross_fitted_scores(

@@ -58,22 +58,25 @@ def record_of(
         query_numbers: (Q,) q of each row of the queries.
         categories: of each product, "" for none.
         words: what the titles say of the words of queries.
-        scale: train products for each one that was fitted on.
+        scale: train pairs for each one that was fitted on.
     """
-    populations, names = [], []
+    populations, names, mass = [], [], np.zeros(2)
     for fit, rows in fits:
         mine = np.isin(fit.pairs.f, rows)
         populations.append(train_population(fit).only(mine))
         names += [categories[f] for f in fit.pairs.f[mine].tolist()]
+        weight = fit.pairs.weight[mine]
+        mass += weight @ fit.relevant[mine], weight.sum()
     population = TrainPairs.joined(populations)
     population = replace(population, weight=population.weight * scale)
-    error = model_error(fits[0][0].calibration)
-    rate = float((population.relevant * population.weight).sum() / population.weight.sum())
+    calibration = fits[0][0].calibration
+    error, rate = model_error(calibration), float(mass[0] / mass[1])
+    sampled = " by a sample of them" if scale > 1 else ""
     audit = {
         "population": (
-            f"all {population.weight.sum():,.0f} train pairs, {rate:.5f} of "
-            f"them relevant{_range(fits[0][0].calibration)} by {fits[0][0].calibration.method}; "
-            f"precision and recall of the unknown ones"
+            f"all {mass[1] * scale:,.0f} train pairs{sampled}, {rate:.5f} of them relevant"
+            f"{_range(calibration)} by {calibration.method}; precision and recall of the unknown "
+            f"ones"
         ),
         "base_rate": rate,
         "forecast": asdict(forecast_of(fits, log)),

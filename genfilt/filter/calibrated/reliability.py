@@ -89,10 +89,18 @@ def predictions(fit: Fit) -> Floats:
 
 
 def train_population(fit: Fit) -> TrainPairs:
-    """Return the train pairs of a fit, predicted by weights fitted without their query."""
+    """Return the train pairs of a fit, predicted by weights fitted without their query.
+
+    Pairs whose score counts their product's clicks, as that of the filter does, stand for all: the
+    others have the weight 0.
+    """
     pairs = fit.pairs
-    predicted = predictions(fit)
-    return TrainPairs(predicted, fit.relevant, pairs.weight, pairs.q, fit.vetoed, pairs.known)
+    weight = np.where(fit.counted, pairs.weight, 0.0)
+    if weight.any():
+        weight *= pairs.weight.sum() / weight.sum()
+    else:
+        weight = pairs.weight
+    return TrainPairs(predictions(fit), fit.relevant, weight, pairs.q, fit.vetoed, pairs.known)
 
 
 def reliability(population: TrainPairs, *, lowest: float = 0.0) -> Reliability:

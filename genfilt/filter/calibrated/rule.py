@@ -192,7 +192,9 @@ def fit_calibrated(
     category = dict(store.rows(CATEGORIES))
     names = [str(category.get(f, "")) for f in data.corpus.features.f.tolist()]
     measured = [(fit, its) for fit, (_, its) in zip(fits, parts, strict=True)]
+    sampled_queries = len(np.unique(np.concatenate([fit.pairs.q for fit in fits])))
     scale = float(catalogue.train.sum() / max(len(data.train), 1))
+    scale *= len(corpus.queries.numbers) / max(sampled_queries, 1)
     record = record_of(
         measured, data.log, corpus.queries.numbers, names, catalogue.words, scale=scale
     )

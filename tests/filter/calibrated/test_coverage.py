@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from genfilt.filter.calibrated.coverage import (
     BETWEEN_BOUNDS,
     Evidence,
+    FewClicks,
     Pairs,
-    between_bounds,
     estimate_coverage,
 )
 from genfilt.filter.calibrated.fit import fit_calibration
@@ -37,16 +35,6 @@ def test_clicks_alone_give_a_range_that_has_the_share(world: World) -> None:
         assert low < rate < high
         assert low <= fit.calibration.base_rate <= high
         assert 0.6 * rate < fit.calibration.base_rate < 1.5 * rate
-
-
-@pytest.mark.parametrize(
-    ("clicks", "share"), [(1, 0.09), (2, 0.09**0.8333 * 0.01**0.1667), (9, 0.03)]
-)
-def test_the_lower_bound_counts_by_the_clicks_of_a_query(clicks: int, share: float) -> None:
-    nothing = np.full(4, -1, np.int8)
-    counts = np.array([clicks, 0, clicks, 0])
-    pairs = Pairs(np.array([0, 0, 1, 1]), np.arange(4), np.ones(4), counts, nothing)
-    assert between_bounds(pairs, 0.01, 0.09) == pytest.approx(share, rel=1e-3)
 
 
 def test_labels_give_a_range_by_their_sampling_error(world: World) -> None:
@@ -119,15 +107,19 @@ def test_the_log_is_found_for_each_pair() -> None:
     assert pairs.label.tolist() == [1, -1, -1]
 
 
-def test_one_click_a_query_does_not_leave_the_share_to_the_lower_bound(world: World) -> None:
-    rate = world.truth[:, world.train].mean()
-    log = world.log(clicked=0.7, labelled=0.0)
-    log = log.only(log.label < 0)
-    clicked = np.flatnonzero(log.clicks > 0)
-    order = np.random.default_rng(0).permutation(clicked)
-    _, first = np.unique(log.q[order], return_index=True)
-    clicks = np.zeros_like(log.clicks)
-    clicks[order[first]] = 1
-    fit = fit_calibration(world.training(replace(log, clicks=clicks)))
-    low, _ = fit.calibration.base_rate_range
-    assert max(3 * low, 0.4 * rate) < fit.calibration.base_rate < 1.5 * rate
+def test_few_clicks_are_allotted_by_the_sizes_of_queries() -> None:
+    """Forty queries with one click each; the first half is expected to have fewer products."""
+    pairs = Pairs(
+        np.repeat(np.arange(40), 2),
+        np.arange(80),
+        np.tile([1.0, 50.0], 40),
+        np.tile([1, 0], 40),
+        np.full(80, -1, np.int8),
+    )
+    few = FewClicks(np.repeat([2.0, 10.0], 20), 1.0)
+    found = estimate_coverage(pairs, 40, 440 / pairs.weight.sum(), few=few)
+    assert found.relevant.sum() == pytest.approx(440)
+    assert found.clicked[0] == pytest.approx(1 / 3)
+    assert found.clicked[-1] == pytest.approx(1 / 19)
+    alike = estimate_coverage(pairs, 40, 440 / pairs.weight.sum())
+    assert alike.clicked == pytest.approx(1 / 11)

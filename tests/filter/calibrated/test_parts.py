@@ -8,7 +8,7 @@ import pytest
 
 from genfilt.features.embed import Embedder
 from genfilt.filter import join_work
-from genfilt.filter.calibrated import calibration_data, candidates
+from genfilt.filter.calibrated import calibration_data, candidates, sampling
 from genfilt.filter.filter import filter_pairs
 from genfilt.filter.rules import audit_filter
 from genfilt.store.store import Store
@@ -54,6 +54,31 @@ def test_a_sample_fits_a_rule_that_scores_all_products(
     assert sum(right) >= 0.9 * len(right)
 
 
+def test_a_sample_of_queries_forecasts_the_corrections_of_all(
+    embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with shop() as store:
+        filter_pairs(store, SETTINGS, embedder)
+        whole = audit_filter(store, embedder)
+        monkeypatch.setattr(sampling, "MAX_PAIRS", 1000)
+        monkeypatch.setattr(sampling, "MAX_QUERIES", 20)
+        filter_pairs(store, SETTINGS, embedder)
+        found = audit_filter(store, embedder)
+    at = whole.curve.sigma.index(0.5)
+    assert _pairs_of(found.population) == pytest.approx(_pairs_of(whole.population), rel=0.01)
+    assert "by a sample of them" in found.population
+    assert "by a sample" not in whole.population
+    assert found.pairs[at] == pytest.approx(whole.pairs[at], rel=0.6)
+    before = [
+        each.as_dict()["forecast"]["batches"][0]["false_negatives_before"]  # type: ignore[index]
+        for each in (found, whole)
+    ]
+    assert before[0] == pytest.approx(before[1], rel=0.6)
+
+
 def _fitted_pairs(store: Store, embedder: Embedder) -> float:
-    population = str(audit_filter(store, embedder).as_dict()["population"])
+    return _pairs_of(audit_filter(store, embedder).population)
+
+
+def _pairs_of(population: str) -> float:
     return float(population.split()[1].replace(",", ""))

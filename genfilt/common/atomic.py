@@ -40,6 +40,20 @@ def replaced(path: Path, option: str = "--out") -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path, name: str) -> None:
+    """Remove temporary files of `replaced` whose process was killed, by the pattern of their name.
+
+    Those of a process that lives are left to it.
+    """
+    for part in folder.glob(f".{name}.*.part"):
+        try:
+            os.kill(int(part.name.split(".")[-2]), 0)
+        except ProcessLookupError:
+            part.unlink(missing_ok=True)
+        except (OSError, ValueError):  # another user's, or no file of ours
+            continue
+
+
 def write_text(path: Path, text: str, option: str = "--out") -> None:
     """Write a text file in UTF-8, whole or not at all.
 

@@ -23,7 +23,9 @@ from genfilt.filter.joining import (
 from genfilt.join.pairs import TOLERANCE
 from genfilt.store.store import Store
 
-# Of cosines below sigma; the second is drawn from where no pair is nearer than the first.
+# Cosines below sigma that a review draws from; the second where no pair lies within the first.
+# By all-MiniLM-L6-v2 35 to 43 % of the relevant pairs of Luma and of two generated shops lie
+# within 0.3 below 0.9, 75 to 84 % within 0.5, and less than 1 % above.
 SAMPLING_DEPTHS = (0.3, 0.5)
 
 

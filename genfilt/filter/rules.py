@@ -29,7 +29,8 @@ IMAGE_TITLE_SIGMA = 0.9  # the paper's
 # had a precision of 0.55 from 100 known pairs, and of 1.0, with few corrections, from 200 and 400.
 MIN_KNOWN_PAIRS = 200
 
-# At sigma 0.9 on train products of Luma and five generated shops (docs/sigma.md).
+# At sigma 0.9 on train products of Luma and of generated shops with clicks alone, from one click a
+# query to nine (docs/sigma.md).
 CLICKS_ALONE_PRECISION = "0.80 to 0.99"
 
 
@@ -190,7 +191,7 @@ def choose_rule(store: Store, settings: FilterSettings) -> Choice:
     return Choice(
         RuleName.calibrated,
         f"{found}, by clicks alone, so the share of relevant pairs is known as a range; 0.9 had a "
-        f"precision of {CLICKS_ALONE_PRECISION} on trial shops",
+        f"precision of {CLICKS_ALONE_PRECISION} on trial shops of one to nine clicks a query",
     )
 
 

@@ -3,9 +3,14 @@
 Every step is the genfilt command in a process of its own, on generated catalogues:
 
     python benchmarks/scale.py 1000 10000 100000 --out /tmp/scale
+    python benchmarks/scale.py 10000 100000 1000000 --titles --sigma 0.95
+
+With --titles the catalogues have no pictures and as many queries at every size, the lexicon reads
+and the static embedder embeds; what synth does is then done here, and measured nowhere.
 
 "grows as" is the exponent between two sizes: 1 is linear in the products. Processor seconds count
-the process and its workers, memory is the largest one's. The joins' work is queries times products.
+the process and its workers, memory is the largest one's, mapped pages included; "above" is what it
+exceeds the smallest catalogue's by. The joins' work is queries times products.
 """
 
 from __future__ import annotations
@@ -15,11 +20,15 @@ import json
 import math
 import os
 import platform
+import random
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import csv
 
 GENFILT = (sys.executable, "-c", "from genfilt.cli.app import main; main()")
 FAILED_ITEMS = 3
@@ -34,7 +43,10 @@ ROWS = {
     "audit": "SELECT count(*) FROM labels WHERE split = 'train'",
     "report": "SELECT count(*) FROM query_product_corrections",
     "export": "SELECT count(*) FROM positives WHERE split = 'train'",
+    "explain": "SELECT 1",
+    "status": "SELECT 1",
 }
+TITLES = ("--embedder", "static", "--rule", "paper", "--max-per-query", "20")
 
 
 @dataclass(frozen=True)
@@ -70,18 +82,22 @@ def steps(size: int, folder: Path, options: argparse.Namespace) -> dict[str, lis
     """Return the command line of each step."""
     shop, db = folder / f"shop{size}", ["--db", str(folder / f"{size}.duckdb")]
     files = [word for name in FILES for word in (f"--{name}", str(shop / f"{name}.csv"))]
-    found = ["filter", "--sigma", str(options.sigma)]
+    found = ["filter", "--sigma", str(options.sigma), *(TITLES if options.titles else ())]
+    given = ["ingest", *files, *([] if options.titles else ["--images", str(shop)]), *db]
+    read = ["extract", *(["--llm", "lexicon"] if options.titles else []), *db]
     return {
         "synth": ["synth", "--products", str(size), "--out", str(shop)],
-        "ingest": ["ingest", *files, "--images", str(shop), *db],
-        "ingest again": ["ingest", *files, "--images", str(shop), *db],
-        "extract": ["extract", *db],
-        "extract again": ["extract", *db],
+        "ingest": given,
+        "ingest again": given,
+        "extract": read,
+        "extract again": read,
         "filter": [*found, *db],
         "filter again": [*found, *db],
         "audit": ["audit", *db],
         "report": ["report", "--out", str(folder / f"{size}.html"), *db],
         "export": ["export", "positives", "--out", str(folder / f"{size}.parquet"), *db],
+        "explain": ["explain", "q0", "p0", *db],
+        "status": ["status", *db],
     }
 
 
@@ -91,26 +107,54 @@ def measure(size: int, folder: Path, options: argparse.Namespace) -> dict[str, C
     for old in folder.glob(f"{size}.duckdb*"):
         old.unlink()
     costs: dict[str, Cost] = {}
+    if options.titles:
+        write_shop(folder / f"shop{size}", size)
     for name, words in steps(size, folder, options).items():
-        if name.split()[0] in options.skip:
+        if name.split()[0] in options.skip or (options.titles and name == "synth"):
             continue
         costs[name] = run(words)
-        print(f"{size:,} {name}: {costs[name].wall:.1f} s", file=sys.stderr, flush=True)
+        cost = costs[name]
+        line = f"{size:,} {name}: {cost.wall:.1f} s, {cost.cpu:.1f} CPU s, {cost.memory:.2f} GiB"
+        print(line, file=sys.stderr, flush=True)
     for name, cost in costs.items():
         rows = count(db, ROWS[name.split()[0]])
         costs[name] = Cost(cost.wall, cost.cpu, cost.memory, rows)
     return costs
 
 
+def write_shop(folder: Path, size: int, queries: int = 100_000) -> None:
+    """Write generated titles, queries, and clicks and labels of 3,000 of them."""
+    from scale_filter import attributes, clicks
+    from vectors import texts
+
+    folder.mkdir(exist_ok=True)
+    titles, asked = texts(size, queries)
+    rng = random.Random(0)
+    by_type: dict[str, list[int]] = {}
+    for at, title in enumerate(titles[:20_000]):
+        by_type.setdefault(attributes(title)["core_word"] or "", []).append(at)
+    clicked = list(clicks(asked, by_type, rng))
+    labels = [{**row, "label": rng.randrange(2)} for row in clicked[::2]]
+    tables = {
+        "products": {"product_id": [f"p{at}" for at in range(size)], "title": titles},
+        "queries": {"query_id": [f"q{at}" for at in range(queries)], "query": asked},
+    }
+    for name, columns in tables.items():
+        csv.write_csv(pa.table(columns), folder / f"{name}.csv")
+    csv.write_csv(pa.Table.from_pylist(clicked), folder / "clicks.csv")
+    csv.write_csv(pa.Table.from_pylist(labels).drop(["clicks"]), folder / "labels.csv")
+
+
 def table(found: dict[int, dict[str, Cost]]) -> str:
     """Return the costs as a Markdown table."""
     lines = [
-        "| step | products | wall s | CPU s | GiB | rows | rows/CPU s | grows as |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| step | products | wall s | CPU s | GiB | above | rows | rows/CPU s | grows as |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     sizes = list(found)
-    for name in found[sizes[0]]:
+    for name in found[sizes[-1]]:
         before: tuple[int, float] | None = None
+        least = next(cost[name].memory for cost in found.values() if name in cost)
         for size in sizes:
             cost = found[size].get(name)
             if cost is None:
@@ -120,7 +164,8 @@ def table(found: dict[int, dict[str, Cost]]) -> str:
                 growth = f"{math.log(cost.cpu / before[1]) / math.log(size / before[0]):.2f}"
             lines.append(
                 f"| {name} | {size:,} | {cost.wall:.1f} | {cost.cpu:.1f} | {cost.memory:.2f} "
-                f"| {cost.rows:,} | {cost.rows / cost.cpu:,.0f} | {growth} |"
+                f"| {cost.memory - least:.2f} | {cost.rows:,} | {cost.rows / cost.cpu:,.0f} "
+                f"| {growth} |"
             )
             before = (size, cost.cpu)
     return "\n".join(lines)
@@ -133,6 +178,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("artifacts/scale"))
     parser.add_argument("--sigma", type=float, default=0.85)
     parser.add_argument("--skip", nargs="*", default=[], help="steps to leave out")
+    parser.add_argument("--titles", action="store_true", help="no pictures, the fastest readers")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     found: dict[int, dict[str, Cost]] = {}

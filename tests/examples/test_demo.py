@@ -32,7 +32,8 @@ def run(folder: Path, *words: str, **environment: str) -> str:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's folder, after a run of the smallest preset, with its output in out.txt."""
     folder = tmp_path_factory.mktemp("demo")
-    small = {"PRODUCTS": "220", "SEED": "4", "PRESET": "tiny", "EPOCHS": "1"}
+    small = {"PRODUCTS": "280", "SEED": "4", "CLICKS": "6"}
+    small |= {"PRESET": "tiny", "EPOCHS": "1", "CLICK_EPOCHS": "1"}
     (folder / "out.txt").write_text(run(folder, "sh", "examples/demo.sh", **small), "utf-8")
     return folder
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -129,18 +130,28 @@ def _scored(
     titles: Sequence[str],
 ) -> Iterator[tuple[list[int], list[TitleWords], list[Scores]]]:
     """Yield rows of titles of like length, their words and their labels' log probabilities."""
+    import torch
+
     from genfilt.generators.tagger.token_model import score
 
-    inputs = title_words(titles)
+    model, inputs = _model(), title_words(titles)
+    parts = list(_batches([len(each.pieces) for each in inputs]))
+    words = [[inputs[row] for row in part] for part in parts]
+    # One thread a batch: several that share these small products of matrices wait for each other.
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield from zip(parts, words, pool.map(partial(score, model), words), strict=True)
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the rows of each batch, all of one length."""
     by_length: dict[int, list[int]] = {}
-    for row, each in enumerate(inputs):
-        by_length.setdefault(len(each.pieces), []).append(row)
+    for row, length in enumerate(lengths):
+        by_length.setdefault(length, []).append(row)
     for length, rows in sorted(by_length.items()):
         size = max(1, PIECES_PER_BATCH // length)
         for start in range(0, len(rows), size):
-            part = rows[start : start + size]
-            near = [inputs[row] for row in part]
-            yield part, near, score(_model(), near)
+            yield rows[start : start + size]
 
 
 def _given_brand(scores: Scores, brand: tuple[int, int] | None) -> Scores:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,16 @@ KINDS = (
 )
 BRANDS = ("HP", "3M", "Cherry", "Philips", "Dove", "Target", "Case Logic", "Kingston Technology")
 SHOP_WORDS = ("Red", "Oak", "HP", "15L", "for", "with", "Lamp", "x", "by")
+
+
+@pytest.fixture
+def torch_threads() -> Iterator[Callable[[int], None]]:
+    """Set the number of torch's threads for one test."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 def last_word(text: str | None) -> str | None:
@@ -141,3 +152,16 @@ def test_what_a_thing_is_packed_in_or_made_of_is_no_core_word(title: str, head: 
 
 def test_one_letter_is_no_brand() -> None:
     assert BLANK.attributes("J Crossover Skort").brand is None
+
+
+def test_any_number_of_threads_reads_the_same_and_stays_as_it_was(
+    torch_threads: Callable[[int], None],
+) -> None:
+    import torch
+
+    titles = {f"{brand} {kind}": f"{brand} {kind}" for brand in BRANDS for kind in KINDS}
+    torch_threads(1)
+    alone = list(BLANK.read(titles))
+    torch_threads(3)
+    assert list(BLANK.read(titles)) == alone
+    assert torch.get_num_threads() == 3

@@ -13,7 +13,7 @@ from genfilt.common.errors import UserError
 from trainer.ablation.compare import Mean
 from trainer.ablation.effect.arms import ARMS
 from trainer.ablation.effect.effect_plan import RESULT, EffectResult
-from trainer.ablation.effect.predictions import FIGURE, LABELS, paired, predictions
+from trainer.ablation.effect.predictions import FIGURE, LABELS, paired, predictions, signed
 from trainer.evaluation.markdown_table import table
 
 TRUTH_FIGURES = tuple(
@@ -116,7 +116,7 @@ def _differences(results: Sequence[EffectResult]) -> list[str]:
             mine = [one.figures.get(figure) for one in results if one.arm == arm.key]
             if mine:
                 gap = paired(results, arm.key, "none", figure) if arm.key != "none" else None
-                above = "" if gap is None else f" ({gap.value:+.3f})"
+                above = "" if gap is None else f" ({signed(gap)})"
                 row.append(f"{Mean.of(mine)}{above}")
         rows.append(row)
     run = {one.arm for one in results}
@@ -138,7 +138,7 @@ def sentences(results: Sequence[EffectResult]) -> list[str]:
         f"In random batches of {size} rows, {_text(before)} products a row count as irrelevant "
         f"although they are not, and {_text(after)} once corrections are in the mask.",
         f"GenFilt changed the AUC of Q->M ({figure.rsplit(' ', 2)[0]}) by "
-        f"{'an unknown amount' if gain is None else _signed(gain)}; {_outlook(known, before)}",
+        f"{'an unknown amount' if gain is None else _gain(gain)}; {_outlook(known, before)}",
     ]
 
 
@@ -151,10 +151,9 @@ def _text(value: float | None) -> str:
     return "an unknown number of" if value is None else f"{value:.1f}"
 
 
-def _signed(gain: Mean) -> str:
-    half = "" if gain.half is None else f" ± {gain.half:.3f}"
+def _gain(gain: Mean) -> str:
     runs = "run" if gain.runs == 1 else "runs"
-    return f"{gain.value:+.3f}{half} ({gain.runs} {runs})"
+    return f"{signed(gain)} ({gain.runs} {runs})"
 
 
 def _outlook(known: float, negatives: float | None) -> str:

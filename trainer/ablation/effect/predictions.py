@@ -13,6 +13,13 @@ LABELS = "labels Q->M auc"  # where no truth is known
 MIN_GAIN = 0.03  # of the oracle, where a few per cent of the relevant pairs are known
 MAX_FALSIFYING_GAIN = 0.005
 LOW_KNOWN_SHARE = 0.05
+ABOVE = (
+    ("found", "none"),
+    ("drop", "none"),
+    ("found", "drop"),
+    ("oracle", "found"),
+    ("none", "placebo"),
+)
 
 
 @dataclass(frozen=True)
@@ -46,10 +53,7 @@ def predictions(results: Sequence[EffectResult]) -> list[Prediction]:
     sizes = sorted({one.batch_size for one in results})
     largest = [one for one in results if sizes and one.batch_size == sizes[-1]]
     few_known = bool(largest) and max(one.known_share for one in largest) <= LOW_KNOWN_SHARE
-    made = [
-        _above(largest, pair, figure)
-        for pair in (("drop", "none"), ("found", "drop"), ("oracle", "found"), ("none", "placebo"))
-    ]
+    made = [_above(largest, pair, figure) for pair in ABOVE]
     gain = paired(largest, "oracle", "none", figure)
     made.insert(0, _gain(gain, few_known))
     if len(sizes) > 1:
@@ -78,7 +82,7 @@ def _above(results: Sequence[EffectResult], pair: tuple[str, str], figure: str) 
     if gap is None:
         return Prediction(statement, "", "not run")
     conclusions = {1: "holds", 0: "not shown", -1: "contradicted"}
-    return Prediction(statement, f"{gap.value:+.3f}" + _half(gap), conclusions[_side(gap)])
+    return Prediction(statement, signed(gap), conclusions[_side(gap)])
 
 
 def _grows(small: Mean | None, large: Mean | None, sizes: Sequence[int]) -> Prediction:
@@ -96,5 +100,6 @@ def _side(gap: Mean) -> int:
     return 1 if gap.value > 0 else -1
 
 
-def _half(gap: Mean) -> str:
-    return "" if gap.half is None else f" ± {gap.half:.3f}"
+def signed(gap: Mean) -> str:
+    """Return a difference with its sign, and half its interval where it has one."""
+    return f"{gap.value:+.3f}" + ("" if gap.half is None else f" ± {gap.half:.3f}")

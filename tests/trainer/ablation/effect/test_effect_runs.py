@@ -110,13 +110,13 @@ def results(values: dict[str, float], size: int = 512, known: float = 0.04) -> l
 def test_predictions_hold_where_the_method_is_right() -> None:
     small = {arm: 0.8 + (value - 0.8) / 2 for arm, value in AS_PREDICTED.items()}
     found = predictions(results(AS_PREDICTED) + results(small, size=64))
-    assert [one.conclusion for one in found] == ["holds"] * 6
+    assert [one.conclusion for one in found] == ["holds"] * 7
 
 
 def test_predictions_are_contradicted_where_it_is_wrong() -> None:
     turned = {arm: 1.6 - value for arm, value in AS_PREDICTED.items()}
     found = predictions(results(turned))
-    assert [one.conclusion for one in found] == ["contradicted"] * 5
+    assert [one.conclusion for one in found] == ["contradicted"] * 6
     level = predictions(results(dict.fromkeys(AS_PREDICTED, 0.8)))
     assert level[0].conclusion == "contradicted"  # the oracle's gain is below 0.005
     assert predictions(results(AS_PREDICTED, known=0.6))[0].conclusion == "not run"

@@ -39,12 +39,13 @@ sys.argv = ["genfilt", "filter", "--rule", "paper", "--sigma", "0.3", "--embedde
 main()
 """
 UNBROKEN = "- - 0 -"
+BLOCKS = "with all blocks"
 CUTS = {
     "after some vectors": "genfilt.features.embedder Embedder.encode 3 before",
     "in the file of vectors": "genfilt.features.vector_file VectorWriter.put 2 after",
     "before the file has its name": "genfilt.common.atomic sync 1 after",
     "with the file, before the join": "genfilt.filter.filter fit_rule 1 before",
-    "with all blocks": "genfilt.filter.filter forget_candidates 1 before",
+    BLOCKS: "genfilt.filter.filter forget_candidates 1 before",
     "inside the transaction": "genfilt.filter.candidate_writer CandidateFile.insert 2 after",
 }
 TABLES = (
@@ -58,6 +59,15 @@ TABLES = (
 def run(db: Path, cut: str) -> int:
     words = [sys.executable, "-c", PROGRAM, cut, str(db)]
     return subprocess.run(words, capture_output=True, check=False).returncode
+
+
+def test_blocks_of_a_killed_filter_are_not_computed_again(tmp_path: Path) -> None:
+    db = shop(tmp_path)
+    assert run(db, CUTS[BLOCKS]) == -signal.SIGKILL
+    blocks = {path: path.stat().st_mtime_ns for path in Path(f"{db}.filter").rglob("pairs-*")}
+    assert len(blocks) == 2  # one of each join
+    assert run(db, CUTS[BLOCKS]) == -signal.SIGKILL
+    assert all(path.stat().st_mtime_ns == written for path, written in blocks.items())
 
 
 def shop(folder: Path) -> Path:

@@ -51,11 +51,16 @@ def _train_titles(store: Store, reader: str) -> list[str]:
 
 
 def fitted_neighbours(store: Store, *, refit: bool = False) -> Neighbours:
-    """Return the captioner fitted to the train split's pictures and their titles."""
+    """Return the captioner fitted to the train split's pictures and their titles.
+
+    Without pictures it knows nothing and is not stored: they may come later.
+    """
     state = None if refit else _stored(store, "neighbours-")
     if state is not None:
         return Neighbours.from_state(state)
     rows = store.rows(TRAIN_PICTURES)
+    if not rows:
+        return Neighbours(None)
     pictures = {key: Path(image) for key, image, _ in rows}
     titles = {key: list(names) for key, _, names in rows}
     say(f"neighbours: learning from {len(pictures):,} train pictures")

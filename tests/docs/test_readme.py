@@ -80,6 +80,7 @@ def test_the_first_five_minutes(shop: Path) -> None:
     write_products(shop, pictures=True)
     described = [run(shop, line) for line in PICTURES]
     assert "220 pictures described" in described[1].stderr
+    assert re.search(r"learning from [1-9]\d* train pictures", described[1].stderr)
     for line in LOOK:
         if line != "genfilt review":  # which serves until it is interrupted
             assert run(shop, line).stdout

@@ -49,6 +49,17 @@ def test_a_fit_is_kept_until_it_is_asked_for_anew(tmp_path: Path) -> None:
         assert store.meta("llm") == again.name
 
 
+def test_pictures_that_come_after_the_titles_are_learnt_from(tmp_path: Path) -> None:
+    with Store(tmp_path / "shop.duckdb") as store:
+        header = "product_id,title,image,category,split"
+        rows = [("p1", "Red Mug", "", "", "train")]
+        ingest(store, Sources(products=write_csv(tmp_path / "titles.csv", header, rows)))
+        caption_pictures(store, fitted_neighbours(store))
+        assert not store.scalar(
+            "SELECT count(*) FROM generator_states WHERE starts_with(generator, 'neighbours-')"
+        )
+
+
 def test_a_sample_tells_what_the_rest_will_take_and_is_kept(tmp_path: Path) -> None:
     with shop(tmp_path) as store:
         lexicon = fitted_lexicon(store)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from genfilt.extract.titles import extract_attributes
+from genfilt.generators.fitted import fitted_lexicon
 from genfilt.ingest.ingest import ingest
 from genfilt.ingest.sources import Sources
 from genfilt.inspect.status import status, warnings
@@ -101,3 +103,22 @@ def test_a_dropped_fit_is_named_in_a_migrated_database_alone(tmp_path: Path) -> 
             "WHERE current"
         )
         assert not [text for text in warnings(store) if "migrated" in text]
+
+
+@pytest.mark.parametrize(
+    ("titles", "warned"),
+    [
+        (("Fly fishing reel 5wt", "Bobbin case for overlocker", "Potassium nitrate 500 g"), True),
+        (("Red hoodie", "Leather sandals for women", "Running shoes black"), False),
+    ],
+)
+def test_titles_outside_the_word_lists_name_the_tagger(
+    titles: tuple[str, ...], warned: bool
+) -> None:
+    with Store() as store:
+        take_in(store, titles)
+        extract_attributes(store, fitted_lexicon(store))
+        found = [line for line in warnings(store) if "extract --llm tagger" in line]
+        assert len(found) == warned
+        store.set_meta("llm", "tagger-abc")
+        assert not any("--llm tagger" in line for line in warnings(store))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from genfilt.common.errors import UserError
+
+PROCESS = re.compile(r"\.(\d+)\.(?=part|new)")  # in the name of a temporary file
 
 
 @contextmanager
@@ -40,18 +43,28 @@ def replaced(path: Path, option: str = "--out") -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path, name: str) -> None:
-    """Remove temporary files of `replaced` whose process was killed, by the pattern of their name.
+def remove_unfinished(folder: Path, pattern: str) -> None:
+    """Remove the temporary files that killed processes left; those of a running one stay.
 
-    Those of a process that lives are left to it.
+    Args:
+        folder: where they stand.
+        pattern: of their names, which end in the number of the process and .part or .new.
     """
-    for part in folder.glob(f".{name}.*.part"):
-        try:
-            os.kill(int(part.name.split(".")[-2]), 0)
-        except ProcessLookupError:
-            part.unlink(missing_ok=True)
-        except (OSError, ValueError):  # another user's, or no file of ours
-            continue
+    for left in folder.glob(pattern):
+        numbers = PROCESS.findall(left.name)
+        if numbers and not _runs(int(numbers[-1])):
+            with suppress(OSError):
+                left.unlink()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
 
 
 def write_text(path: Path, text: str, option: str = "--out") -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from genfilt.common.arrays import Rows, Vectors
-from genfilt.common.atomic import remove_leftovers
+from genfilt.common.atomic import remove_unfinished
 from genfilt.common.console import track
 from genfilt.common.duckdb_file import MEMORY
 from genfilt.common.errors import UserError
@@ -144,7 +144,7 @@ def _laid_out(store: Store, embedder: Embedder, name: str, count: int, width: in
         return found
     for old in folder.glob(f"{name}-*.npy"):
         old.unlink()
-    remove_leftovers(folder, f"{name}-*.npy")  # gigabytes, where a run was killed
+    remove_unfinished(folder, f".{name}-*.npy.*.part")  # gigabytes, where a run was killed
     with new_vectors(path, count, width) as writer:
         for rows, part in _batches(store, embedder):
             writer.put(rows, part)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from genfilt.common.atomic import sync
+from genfilt.common.atomic import remove_unfinished, sync
 from genfilt.common.duckdb_file import (
     DATABASE,
     MEMORY,
@@ -100,7 +100,7 @@ def _refuse_left_log(path: Path) -> None:
 
 def _create_file(path: Path) -> None:
     """Create the database whole or not at all: it gets its name when it is complete on disk."""
-    _remove_unfinished(path)
+    remove_unfinished(path.parent, f".{path.name}.*.new*")
     part = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         with open_file(str(part), read_only=False, create=True) as connection:
@@ -126,25 +126,6 @@ def _give_name(part: Path, path: Path) -> None:
         return
     except OSError:  # a file system without hard links
         part.rename(path)
-
-
-def _remove_unfinished(path: Path) -> None:
-    """Remove what killed processes left of their attempts to create this file."""
-    for left in path.parent.glob(f".{path.name}.*.new*"):
-        process = left.name.removeprefix(f".{path.name}.").split(".")[0]
-        if process.isdigit() and not _runs(int(process)):
-            with suppress(OSError):
-                left.unlink()
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except PermissionError:
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
-    return True
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:

@@ -158,9 +158,9 @@ def extract(
 
 
 def _warn_of_language(store: Store) -> None:
-    from genfilt.inspect.language import foreign_titles, unlisted_titles
+    from genfilt.inspect.language import unreadable_titles
 
-    for remark in foreign_titles(store) or unlisted_titles(store):
+    for remark in unreadable_titles(store):
         complain(f"WARNING: {remark}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from genfilt.features.embed import DEFAULT_EMBEDDER
+from genfilt.features.embedder import BFLOAT16, DEFAULT_EMBEDDER
 from genfilt.store.store import Store
 from genfilt.vocabulary.terms import core_term
 
@@ -34,14 +34,19 @@ def english_share(titles: Iterable[str]) -> float | None:
     return sum(known[word] for word in words) / len(words)
 
 
+def unreadable_titles(store: Store) -> list[str]:
+    """Return a remark where titles are of a language or of products that their reader lacks."""
+    return foreign_titles(store) or _unlisted_titles(store)
+
+
 def foreign_titles(store: Store) -> list[str]:
     """Return a remark where titles are not English and what reads or embeds them knows no other."""
     english = []
-    reader = (store.meta("llm") or "").partition("-")[0]
+    reader = _reader(store)
     if reader in ("lexicon", "tagger"):
         english.append(f"the {reader} (give extract --llm-model or --llm-url)")
     embedder = store.scalar("SELECT embedder FROM filters WHERE current")
-    if embedder == DEFAULT_EMBEDDER:
+    if embedder in (DEFAULT_EMBEDDER, DEFAULT_EMBEDDER + BFLOAT16):
         english.append(f"{DEFAULT_EMBEDDER} (give filter --embedder a multilingual model)")
     if not english:
         return []
@@ -55,9 +60,9 @@ def foreign_titles(store: Store) -> list[str]:
     ]
 
 
-def unlisted_titles(store: Store) -> list[str]:
+def _unlisted_titles(store: Store) -> list[str]:
     """Return a remark where the lexicon reads titles of products that its lists do not have."""
-    if (store.meta("llm") or "").partition("-")[0] != "lexicon":
+    if _reader(store) != "lexicon":
         return []
     found = [word for (word,) in store.rows(LISTED_TITLES)]
     listed = sum(word is not None and core_term(word) is not None for word in found)
@@ -67,3 +72,8 @@ def unlisted_titles(store: Store) -> list[str]:
         f"the lexicon's lists have the kind of product of {listed / len(found):.0%} of the titles; "
         "extract --llm tagger reads others"
     ]
+
+
+def _reader(store: Store) -> str:
+    """Return the kind of what reads titles: lexicon, tagger or a model's name."""
+    return (store.meta("llm") or "").partition("-")[0]

@@ -9,7 +9,7 @@ from genfilt.extract.generator_quality import abstention_advice, abstentions, gr
 from genfilt.filter.audit import forecast_lines
 from genfilt.filter.forecast import stored_forecast
 from genfilt.inspect.counts import count_corrections
-from genfilt.inspect.language import foreign_titles, unlisted_titles
+from genfilt.inspect.language import unreadable_titles
 from genfilt.store.store import Store
 
 GROWN = 1.2  # times the products that a generator was fitted to
@@ -109,7 +109,7 @@ def warnings(store: Store) -> list[str]:
     return [
         *_unfitted(store),
         *_grown(store),
-        *(foreign_titles(store) or unlisted_titles(store)),
+        *unreadable_titles(store),
         *([advice] if advice else []),
     ]
 

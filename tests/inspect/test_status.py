@@ -58,6 +58,8 @@ def test_titles_in_another_language_are_seen(store: Store, language: str) -> Non
     assert "MiniLM" not in warning
     filtered(store, "all-MiniLM-L6-v2")
     assert "MiniLM" in warnings(store)[0]
+    store.connection.execute("UPDATE filters SET embedder = 'all-MiniLM-L6-v2+bfloat16'")
+    assert "MiniLM" in warnings(store)[0]
     store.set_meta("llm", "vllm:some-model")
     assert "lexicon" not in warnings(store)[0]
     store.connection.execute("UPDATE filters SET embedder = 'some/multilingual-model'")

@@ -94,16 +94,16 @@ def _fit(training: Training, attributes: bool) -> Fit:
     design, pairs = Design.of(training, models, attributes).thinned(training.pairs)
     training = replace(training, pairs=pairs)
     found, rates = _fit_log(design, training)
-    evidence, coverage, weights, relevant, score = found
+    evidence, weights = found.evidence, found.weights
     fold = products.fold[pairs.f]
     queries = len(training.queries.vectors)
-    crossed, strength = choose_offsets(score, pairs, fold, evidence, queries)
-    score = score + crossed[pairs.q, fold]
+    crossed, strength = choose_offsets(found.score, pairs, fold, evidence, queries)
+    score = found.score + crossed[pairs.q, fold]
     offsets = np.zeros_like(crossed)
     if strength is not None:
         linear = design.rows @ weights[:-1] + weights[-1]
         offsets = fit_offsets(linear, pairs, fold, evidence, queries, strength)
-    scores, levels, relevant = _fit_isotonic(score, pairs.weight, evidence, relevant)
+    scores, levels, relevant = _fit_isotonic(score, pairs.weight, evidence, found.relevant)
     base_rate = float((relevant * pairs.weight).sum() / pairs.weight.sum())
     if rates is not None:  # the weights and the counts are two estimates of one share
         rates = min(rates[0], base_rate), max(rates[1], base_rate)
@@ -115,15 +115,31 @@ def _fit(training: Training, attributes: bool) -> Fit:
         scores=scores,
         probabilities=levels,
         base_rate=base_rate,
-        method=coverage.method,
+        method=found.coverage.method,
         base_rate_range=rates,
     )
-    unseen = np.clip(1 - coverage.known, MIN_UNSEEN_SHARE, 1.0)
+    unseen = np.clip(1 - found.coverage.known, MIN_UNSEEN_SHARE, 1.0)
     counted = counts_clicks(fold)
     return Fit(calibration, pairs, score, relevant, design.vetoed, counted, unseen, offsets)
 
 
-LogFit = tuple[Evidence, Coverage, Floats, Floats, Floats]  # as of `_fit_coverage_and_weights`
+@dataclass(frozen=True)
+class LogFit:
+    """The weights and what they make of the log.
+
+    Attributes:
+        evidence: of each pair.
+        coverage: of each query's relevant pairs.
+        weights: (M + 1,), offset last.
+        relevant: (K,) expected relevance of each pair.
+        score: (K,) of each pair, by weights that were fitted without its query.
+    """
+
+    evidence: Evidence
+    coverage: Coverage
+    weights: Floats
+    relevant: Floats
+    score: Floats
 
 
 def _fit_log(design: Design, training: Training) -> tuple[LogFit, tuple[float, float] | None]:
@@ -133,28 +149,22 @@ def _fit_log(design: Design, training: Training) -> tuple[LogFit, tuple[float, f
     """
     pairs, queries = training.pairs, len(training.queries.vectors)
     found = _fit_coverage_and_weights(design, training)
-    coverage, score = found[1], found[-1]
-    rates = rate_range(pairs, coverage, score, ~design.vetoed)
-    few = few_clicks(pairs, score, ~design.vetoed, queries)
-    if coverage.method != CLICKS_ALONE and few is None:
+    method = found.coverage.method
+    rates = rate_range(pairs, found.coverage, found.score, ~design.vetoed)
+    few = few_clicks(pairs, found.score, ~design.vetoed, queries)
+    if method != CLICKS_ALONE and few is None:
         return found, rates
-    method = coverage.method
     if method == CLICKS_ALONE and rates is not None:
         training = replace(training, base_rate=float(np.sqrt(rates[0] * rates[1])))
         method = BETWEEN_BOUNDS
     found = _fit_coverage_and_weights(design, training, few)
-    evidence, coverage, weights, relevant, score = found
-    return (evidence, replace(coverage, method=method), weights, relevant, score), rates
+    return replace(found, coverage=replace(found.coverage, method=method)), rates
 
 
 def _fit_coverage_and_weights(
     design: Design, training: Training, few: FewClicks | None = None
 ) -> LogFit:
-    """Fit the weights, the coverage and the misclick rate in turns.
-
-    Returns the evidence, its coverage, the (M + 1,) weights, offset last, each pair's expected
-    relevance and its score by weights that were fitted without its query.
-    """
+    """Fit the weights, the coverage and the misclick rate in turns."""
     pairs, queries = training.pairs, len(training.queries.vectors)
     everything = np.ones(len(pairs.weight), dtype=bool)
     misclick = INITIAL_MISCLICK_RATE
@@ -169,7 +179,7 @@ def _fit_coverage_and_weights(
         relevant = evidence.posterior(model)
         misclick = misclick_rate(pairs, relevant)
     score = _cross_fitted_scores(design, training, evidence, weights)
-    return evidence, coverage, weights, relevant, score
+    return LogFit(evidence, coverage, weights, relevant, score)
 
 
 def _cross_fitted_scores(

@@ -33,7 +33,7 @@ run() {
 mkdir -p "$DEMO"
 rm -rf "$GENFILT_DB" "$DEMO/shop" "$DEMO/with" "$DEMO/without" "$DEMO/model"
 
-say "A shop of $PRODUCTS products with pictures, and a sample of its log: clicks of each query: $CLICKS."
+say "A shop of $PRODUCTS products with pictures, and at most $CLICKS click(s) of each of its queries."
 printf 'export GENFILT_DB=%s\n' "$GENFILT_DB"
 run genfilt synth --products "$PRODUCTS" --seed "$SEED" --clicks-per-query "$CLICKS" --out "$DEMO/shop"
 run genfilt ingest --products "$DEMO/shop/products.csv" --queries "$DEMO/shop/queries.csv" \
@@ -55,10 +55,10 @@ run trainer fit --stage 1 --preset "$PRESET" --epochs "$EPOCHS" --mixed-precisio
     --without genfilt --out "$DEMO/with"
 mkdir -p "$DEMO/without"
 cp -R "$DEMO/with/stage1" "$DEMO/without/stage1"
-for run in with without; do
+for arm in with without; do
     set -- --stage 2 --epochs "$CLICK_EPOCHS" --batch-size 128 --mixed-precision bf16
-    if [ "$run" = without ]; then set -- "$@" --without genfilt; fi
-    run trainer fit "$@" --out "$DEMO/$run"
+    if [ "$arm" = without ]; then set -- "$@" --without genfilt; fi
+    run trainer fit "$@" --out "$DEMO/$arm"
 done
 run trainer export --out "$DEMO/with" --to "$DEMO/model"
 

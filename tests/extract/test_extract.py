@@ -58,6 +58,12 @@ def test_pictures_that_come_after_the_titles_are_learnt_from(tmp_path: Path) -> 
         assert not store.scalar(
             "SELECT count(*) FROM generator_states WHERE starts_with(generator, 'neighbours-')"
         )
+        options = write_shop(tmp_path)
+        ingest(store, Sources(products=options["products"], images=Path(options["images"])))
+        later = fitted_neighbours(store)
+        assert store.scalar(
+            "SELECT count(*) FROM generator_states WHERE generator = ?", [later.name]
+        )
 
 
 def test_a_sample_tells_what_the_rest_will_take_and_is_kept(tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ def options() -> argparse.Namespace:
     words.add_argument("--batch-size", type=int, nargs="+", default=[512])
     words.add_argument("--arm", action="append", help="by default all")
     words.add_argument("--seeds", type=int, default=1, help="of the training")
+    words.add_argument("--jobs", type=int, default=1, help="cells at once")
     words.add_argument("--split", default="val", help="whose products are the cold ones")
     words.add_argument("--cross-query", action="store_true", help="with QMX")
     words.add_argument("--mixed-precision", default="no", choices=["no", "bf16"])
@@ -149,6 +150,7 @@ def main() -> None:
     words += ["--cross-query"] * given.cross_query
     words += ["--mixed-precision", given.mixed_precision]
     words += ["--preset", given.preset, "--seeds", given.seeds, "--split", given.split]
+    words += ["--jobs", given.jobs]
     words += ["--out", given.out / "runs", "--report", given.out / "report.md"]
     run("trainer", "ablate", "--design", "genfilt", *words)
     print(f"All: {(time.monotonic() - began) / 60:.1f} minutes", flush=True)

@@ -1,4 +1,4 @@
-"""Processes that run several units at once and share the cores between them."""
+"""Units of an experiment, run one after the other or at once by processes that share the cores."""
 
 from __future__ import annotations
 
@@ -8,17 +8,60 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr
+from pathlib import Path
+from typing import Protocol, TypeVar
 
+from genfilt.common.console import say, track
 from genfilt.common.errors import UserError
-from trainer.ablation.plan import Unit
 
 LOG = "log.txt"
 SECONDS_BETWEEN_LOOKS = 2.0
 
 
-def side_by_side(
-    run: Callable[[Unit], Iterator[None]], units: Sequence[Unit], jobs: int
-) -> Iterator[None]:
+class Folder(Protocol):
+    """Some runs of an experiment, which are done in one process and kept in one folder."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its runs and its log are."""
+
+
+U = TypeVar("U", bound=Folder)
+Run = Callable[[U], Iterator[object]]
+
+
+def run_missing(
+    run: Run[U], units: Sequence[U], jobs: int, left: Callable[[], int], total: int
+) -> int:
+    """Run units and show how far they are; return how many of their runs were made.
+
+    Args:
+        run: makes what is missing of a unit, and yields after each run.
+        units: what is run, in this order.
+        jobs: processes at once; with 1 this process runs all.
+        left: counts the runs of all units that are not finished.
+        total: all their runs.
+
+    Raises:
+        UserError: a process was killed, or as `run`.
+    """
+    before = now = left()
+    if before < total:
+        say(f"{total - before} of {total} runs are finished already.")
+    with track("runs", total, done=total - before) as advance:
+        for _ in side_by_side(run, units, jobs) if jobs > 1 else _one_by_one(run, units):
+            last, now = now, left()
+            if now < last:
+                advance(last - now)
+    return before
+
+
+def _one_by_one(run: Run[U], units: Sequence[U]) -> Iterator[object]:
+    for unit in units:
+        yield from run(unit)
+
+
+def side_by_side(run: Run[U], units: Sequence[U], jobs: int) -> Iterator[None]:
     """Run units in `jobs` processes; yield now and then until the last has ended.
 
     Where a unit fails, those that have begun end first, then its error is raised.
@@ -54,7 +97,7 @@ def _share_cores(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _logged(run: Callable[[Unit], Iterator[None]], unit: Unit) -> None:
+def _logged(run: Run[U], unit: U) -> None:
     unit.folder.mkdir(parents=True, exist_ok=True)
     with (unit.folder / LOG).open("a", encoding="utf-8", buffering=1) as log, redirect_stderr(log):
         for _ in run(unit):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from genfilt.common.atomic import replaced, replaced_folder
-from genfilt.common.console import say, track
+from genfilt.common.console import say
 from trainer.ablation.database_content import content_of, stages_of
 from trainer.ablation.models import BASELINES, FULL, VARIANTS, ComparedModel, model_of
 from trainer.ablation.plan import AblationSettings, Unit, claim
-from trainer.ablation.run_pool import side_by_side
+from trainer.ablation.run_pool import run_missing
 from trainer.ablation.run_result import MEASURED, RunResult
 from trainer.ablation.scores import Scores
 from trainer.baselines.baseline import Baseline, Material, train_rows
@@ -66,27 +66,13 @@ def run_all(
         # Stores the candidate lists before several processes read them.
         Bench.read(db, settings.split)
         units += [Unit(folder / f"seed-{seed}", db, seed) for seed in seeds]
-    before, total = _missing(units, settings), len(units) * len(settings.keys)
-    if before < total:
-        say(f"{total - before} of {total} runs are finished already.")
     run = partial(run_unit, settings=settings, attacks=attacks)
-    with track("runs", total, done=total - before) as advance:
-        left = before
-        for _ in side_by_side(run, units, jobs) if jobs > 1 else _one_by_one(run, units):
-            now = _missing(units, settings)
-            if now < left:
-                advance(left - now)
-                left = now
-    return before
+    total = len(units) * len(settings.keys)
+    return run_missing(run, units, jobs, lambda: _missing(units, settings), total)
 
 
 def _missing(units: Sequence[Unit], settings: AblationSettings) -> int:
     return sum(not unit.is_done(key) for unit in units for key in settings.keys)
-
-
-def _one_by_one(run: Callable[[Unit], Iterator[None]], units: Sequence[Unit]) -> Iterator[None]:
-    for unit in units:
-        yield from run(unit)
 
 
 def run_unit(unit: Unit, settings: AblationSettings, attacks: Sequence[Path]) -> Iterator[None]:

@@ -122,7 +122,12 @@ def ablate(
         typer.Option(help="A database of an attacked catalogue to measure on too."),
     ] = None,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Databases and seeds run at once; the cores are shared.")
+        int,
+        typer.Option(
+            min=1,
+            help="Databases and seeds run at once; the cores are shared, and a GPU is: one is busy "
+            "with several.",
+        ),
     ] = 1,
 ) -> None:
     """Run Query-LIFE, its ablations and baselines, and write the paper's tables and figures."""
@@ -132,7 +137,7 @@ def ablate(
             databases, truth or [], batch_size or [], arm or [], mixed_precision.value
         )
         chosen = (preset_name.value, tuple(epochs or ()), split.value, cross_query)
-        _measure_effect(effect, chosen, range(seeds), out, report or out / "report.md")
+        _measure_effect(effect, chosen, range(seeds), out, report or out / "report.md", jobs)
         return
     from trainer.ablation.ablation_report import write_report
     from trainer.ablation.plan import AblationSettings
@@ -152,6 +157,7 @@ def _measure_effect(
     seeds: Sequence[int],
     out: Path,
     report: Path,
+    jobs: int,
 ) -> None:
     """Run the experiment on what corrections bring, and print its three closing sentences."""
     from trainer.ablation.effect.effect_plan import EffectSettings, Shop
@@ -171,7 +177,7 @@ def _measure_effect(
         split=split,
         mixed_precision=options.precision,
     )
-    made = run_effects(shops, seeds, out, settings)
+    made = run_effects(shops, seeds, out, settings, jobs)
     for sentence in write_effect_report(out, report):
         say(sentence)
     show_one({"runs made": made, "report": str(report)}, OutputFormat.table)

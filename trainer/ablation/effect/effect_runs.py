@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 
 from genfilt.common.arrays import Bools, Integers
 from genfilt.common.atomic import replaced, replaced_folder
-from genfilt.common.console import say, track
+from genfilt.common.console import say
 from trainer.ablation.effect.arms import Arm, arm_pairs
 from trainer.ablation.effect.effect_plan import (
     CLICK_STAGE,
@@ -26,6 +26,7 @@ from trainer.ablation.effect.effect_plan import (
 )
 from trainer.ablation.effect.negatives import ClickedPairs
 from trainer.ablation.effect.truth import Truth, load_truth, measure_truth
+from trainer.ablation.run_pool import run_missing
 from trainer.database.catalogue import Catalogue, load_catalogue
 from trainer.database.reading import open_database
 from trainer.evaluation.candidates import Benchmark, load_benchmark
@@ -99,36 +100,63 @@ class EffectBench:
         return found
 
 
+@dataclass(frozen=True)
+class CellRuns:
+    """The runs of a cell in its folder."""
+
+    folder: Path
+    cell: Cell
+    arms: tuple[Arm, ...]
+
+    @property
+    def left(self) -> int:
+        """How many are not finished."""
+        return sum(not (self.folder / arm.key / RESULT).is_file() for arm in self.arms)
+
+
 def run_effects(
-    shops: Sequence[Shop], seeds: Sequence[int], out: Path, settings: EffectSettings
+    shops: Sequence[Shop],
+    seeds: Sequence[int],
+    out: Path,
+    settings: EffectSettings,
+    jobs: int = 1,
 ) -> int:
     """Train and measure every arm that is not finished, and return how many were run.
 
-    Stage 1 is shared by the arms of a cell, which differ in the pairs of stage 2's mask alone.
+    Stage 1 is shared by the arms of a cell, which differ in the pairs of stage 2's mask alone. All
+    cells of a seed come before those of the next: what is stopped has whole seeds.
+
+    Args:
+        shops: what is trained and measured on.
+        seeds: of the training.
+        out: where runs are kept, and found again.
+        settings: what all of them share.
+        jobs: processes that share the cores, or one GPU, each with a cell of its own; their
+            remarks go to the log of the cell's folder.
 
     Raises:
-        UserError: a shop cannot be read.
+        UserError: a shop cannot be read, or a process was killed.
         UsageError: OUT has runs of other settings.
     """
     cells = [
-        Cell(shop, seed, size) for size in settings.batch_sizes for shop in shops for seed in seeds
+        Cell(shop, seed, size) for seed in seeds for size in settings.batch_sizes for shop in shops
     ]
-    made = 0
-    with track("runs", sum(len(cell.shop.arms(settings.arms)) for cell in cells)) as advance:
-        for cell in cells:
-            for ran in _run_cell(cell, cell.claim(out, settings), settings):
-                made += ran
-                advance(1)
-    return made
+    units = [
+        CellRuns(cell.claim(out, settings), cell, tuple(cell.shop.arms(settings.arms)))
+        for cell in cells
+    ]
+    total = sum(len(unit.arms) for unit in units)
+    run = partial(_run_cell, settings=settings)
+    return run_missing(run, units, jobs, lambda: sum(unit.left for unit in units), total)
 
 
-def _run_cell(cell: Cell, folder: Path, settings: EffectSettings) -> Iterator[bool]:
-    """Run the arms of a cell; yield for each whether it was trained now."""
+def _run_cell(unit: CellRuns, settings: EffectSettings) -> Iterator[None]:
+    """Run what is missing of a cell, and yield after each run."""
     bench: EffectBench | None = None
-    for arm in cell.shop.arms(settings.arms):
+    cell, folder = unit.cell, unit.folder
+    for arm in unit.arms:
         run = folder / arm.key
         if (run / RESULT).is_file():
-            yield False
             continue
         bench = bench or EffectBench.read(cell.shop, settings.split)
         name = cell.shop.db.stem
@@ -147,7 +175,7 @@ def _run_cell(cell: Cell, folder: Path, settings: EffectSettings) -> Iterator[bo
             minutes=round((time.monotonic() - began) / 60, 2),
         ).write(run)
         checkpoint.drop_weights(checkpoint.stage_folder(run, 1))
-        yield True
+        yield
 
 
 def _train(

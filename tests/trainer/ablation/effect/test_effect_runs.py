@@ -18,6 +18,7 @@ from trainer.ablation.effect.effect_plan import RESULT, EffectResult, EffectSett
 from trainer.ablation.effect.effect_report import results_in, sentences, write_effect_report
 from trainer.ablation.effect.effect_runs import run_effects
 from trainer.ablation.effect.predictions import FIGURE, paired, predictions
+from trainer.ablation.run_pool import LOG
 from trainer.training.checkpoint import current, latest_stage, load_config, load_model
 
 QUICK = EffectSettings(preset="tiny", epochs=(1, 2), batch_sizes=(12,))
@@ -79,6 +80,20 @@ def test_a_finished_run_is_kept_and_a_cut_one_made_again(
     shutil.rmtree(cut)
     assert run_effects([shop], [0], copy, QUICK) == 1
     assert replace(EffectResult.read(cut / RESULT), minutes=0) == replace(before, minutes=0)
+
+
+def test_cells_side_by_side_give_what_one_after_the_other_does(
+    done: tuple[Path, Shop], tmp_path: Path
+) -> None:
+    out, shop = done
+    arms = ("none", "placebo")
+    assert run_effects([shop], [0, 1], tmp_path, replace(QUICK, arms=arms), jobs=2) == 4
+    for arm in arms:
+        path = Path("shop", "seed-0", "batch-12", arm, RESULT)
+        made, before = EffectResult.read(tmp_path / path), EffectResult.read(out / path)
+        assert replace(made, minutes=0) == replace(before, minutes=0)
+    log = tmp_path / "shop" / "seed-1" / "batch-12" / LOG
+    assert "seed 1, batches of 12: placebo" in log.read_text("utf-8")
 
 
 def test_other_settings_are_refused(done: tuple[Path, Shop]) -> None:
@@ -164,6 +179,7 @@ def test_the_command_runs_on_a_database_without_truth(
     db = clicks_alone(tmp_path / "own")
     words = ["ablate", "--design", "genfilt", "--db", db, "--out", tmp_path / "out"]
     quick = ["--preset", "tiny", "--seeds", 1, "--epochs", 1, "--epochs", 1, "--batch-size", 12]
+    quick += ["--jobs", 2]
     assert command(monkeypatch, *words, *quick) == 0
     captured = capsys.readouterr()
     assert "Your log holds 50% of the train pairs known or found to be relevant." in captured.err

@@ -16,7 +16,7 @@ import numpy as np
 from genfilt.common.arrays import Floats, Rows
 from genfilt.filter.calibrated.coverage import Pairs
 from genfilt.filter.calibrated.fit import Fit
-from genfilt.filter.calibrated.reliability import train_population
+from genfilt.filter.calibrated.reliability import TrainPairs
 from genfilt.filter.precision_curve import GRID, TOLERANCE
 from genfilt.store.store import Store
 
@@ -53,37 +53,42 @@ class Forecast:
         }
 
 
-def forecast_of(fits: Sequence[tuple[Fit, Rows]], log: Pairs) -> Forecast:
+def forecast_of(fits: Sequence[Fit], populations: Sequence[TrainPairs], log: Pairs) -> Forecast:
     """Return the forecast for the train pairs of the fits.
 
     Args:
-        fits: with the rows of the products that each scores.
-        log: all pairs with train clicks or labels; the clicks are the rows of a batch.
+        fits: with the pairs of the products that each scores.
+        populations: the pairs of each fit, by which its precision is estimated.
+        log: all pairs with train clicks or labels of the products that were read; the clicks are
+            the columns of a batch, those of the queries that a fit has read its rows.
     """
-    fitted = np.concatenate([fit.pairs.q for fit, _ in fits])  # of many queries a sample
-    clicks = log.only((log.clicks > 0) & np.isin(log.q, fitted))
+    clicks = log.only(log.clicks > 0)
     known = relevant = before = 0.0
     after = np.zeros(len(GRID))
-    for fit, rows in fits:
+    for fit, population in zip(fits, populations, strict=True):
         pairs = fit.pairs
-        row_share, column_share = _shares(clicks.q, pairs.q), _shares(clicks.f, pairs.f)
-        mass = np.where(np.isin(pairs.f, rows), pairs.weight * fit.relevant, 0.0)
+        rows = clicks.q[np.isin(clicks.q, pairs.q)]
+        row_share, column_share = _shares(rows, pairs.q), _shares(clicks.f, pairs.f)
+        mass = pairs.weight * fit.relevant
         known += float(mass[pairs.known].sum())
         relevant += float(mass.sum())
         expected = np.where(pairs.known, 0.0, mass * row_share * column_share)
         before += float(expected.sum())
-        population = train_population(fit)
-        passes = np.searchsorted(GRID, population.predicted + TOLERANCE, side="right")
-        passes[fit.vetoed] = 0
-        alike = expected * population.weight / np.maximum(pairs.weight, 1e-12)
-        removed = np.bincount(passes, weights=alike, minlength=len(GRID) + 1)
-        left = 1 - removed[::-1].cumsum()[::-1][1:] / max(float(alike.sum()), 1e-12)
-        after += expected.sum() * left
+        after += expected.sum() * _left(population, expected / np.maximum(pairs.weight, 1e-12))
     return Forecast(
         round(known / max(relevant, 1e-9), 4),
         round(before, 8),
         np.round(np.maximum(after, 0.0), 8).tolist(),
     )
+
+
+def _left(population: TrainPairs, expected: Floats) -> Floats:
+    """Return the share of the expected false negatives that corrections leave, by GRID, (S,)."""
+    passes = np.searchsorted(GRID, population.predicted + TOLERANCE, side="right")
+    passes[population.vetoed] = 0
+    mass = expected * population.weight
+    removed = np.bincount(passes, weights=mass, minlength=len(GRID) + 1)
+    return np.asarray(1 - removed[::-1].cumsum()[::-1][1:] / max(float(mass.sum()), 1e-12))
 
 
 def stored_forecast(store: Store) -> dict[str, object] | None:

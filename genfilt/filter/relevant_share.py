@@ -13,10 +13,10 @@ from genfilt.filter.calibrated.coverage import (
     CHAPMAN,
     CLICKS_ALONE,
     RELEVANT,
-    UNJUDGED,
     Coverage,
     FewClicks,
     Pairs,
+    labels_tell,
 )
 
 CLICKS_FOR_CHAO = 4.0  # a query, from which Chao's bound holds; of one click it can say nothing
@@ -24,6 +24,7 @@ CLICKS_FOR_CHAO = 4.0  # a query, from which Chao's bound holds; of one click it
 # the score hardly separates. On generated shops the largest fifth had a third of its number of
 # relevant products, the others three quarters.
 LARGEST_QUANTILE = 0.8
+SIZES_ALONE = 0.25  # lack of clicks from which the upper bound is that of the queries' sizes
 
 
 def rate_range(
@@ -53,11 +54,11 @@ def rate_range(
 def few_clicks(pairs: Pairs, score: Floats, use: Bools, queries: int) -> FewClicks | None:
     """Return the sizes of queries that have too few clicks to count by; None where they suffice.
 
-    A pair's click says less of a large query than of a small one. None, too, where pairs are
-    labelled: then clicks and labels count.
+    A pair's click says less of a large query than of a small one. None, too, where so many pairs
+    are labelled that they say how many are missed.
     """
     weight = _lack_of_clicks(pairs)
-    if weight == 0 or (pairs.label != UNJUDGED).any():
+    if weight == 0 or labels_tell(pairs):
         return None
     numbers = _effective_numbers(pairs, score, use, queries)
     clicked = np.bincount(pairs.q[pairs.known], minlength=queries) > 0
@@ -79,21 +80,26 @@ def _bounds_by_clicks(pairs: Pairs, chao: float, score: Floats, use: Bools) -> t
     queries = int(pairs.q.max(initial=-1)) + 1
     clicked = np.bincount(pairs.q[pairs.known], minlength=queries) > 0
     numbers = _effective_numbers(pairs, score, use, queries)
-    counts = min(4 * few, 1.0)
-    highest = max(over_rate, float(numbers[clicked].sum())) ** counts * over_rate ** (1 - counts)
+    sizes = min(few / SIZES_ALONE, 1.0)
+    highest = max(over_rate, float(numbers[clicked].sum())) ** sizes * over_rate ** (1 - sizes)
     return chao ** (1 - few) * over_rate**few, highest
 
 
 def _lack_of_clicks(pairs: Pairs) -> float:
-    """Return 1 where each query with a click has one, 0 from CLICKS_FOR_CHAO on."""
-    clicked = pairs.clicks > 0
-    often = float(pairs.clicks[clicked].sum() / max(len(np.unique(pairs.q[clicked])), 1))
+    """Return 1 where a query with clicks has one, 0 where it has CLICKS_FOR_CHAO or more.
+
+    By the median of such queries: a few that are clicked often say nothing of the others.
+    """
+    clicks = np.bincount(pairs.q, weights=pairs.clicks)
+    often = float(np.median(clicks[clicks > 0])) if clicks.any() else 1.0
     return 1 - float(np.clip((often - 1) / (CLICKS_FOR_CHAO - 1), 0.0, 1.0))
 
 
 def _effective_numbers(pairs: Pairs, score: Floats, use: Bools, queries: int) -> Floats:
     """Return the effective number of products of each query, 0 where it has no pair, (Q,)."""
-    click = np.where(use, 1 / (1 + np.exp(-score)), 0.0)
+    from scipy.special import expit
+
+    click = np.where(use, expit(score), 0.0)
     total = np.bincount(pairs.q, pairs.weight * click, minlength=queries)
     squares = np.bincount(pairs.q, pairs.weight * click**2, minlength=queries)
     return np.asarray(total**2 / np.maximum(squares, 1e-300))

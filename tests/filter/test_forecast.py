@@ -9,6 +9,7 @@ import pytest
 from genfilt.filter.calibrated.coverage import Pairs
 from genfilt.filter.calibrated.fit import Fit
 from genfilt.filter.calibrated.model import Calibration
+from genfilt.filter.calibrated.reliability import train_population
 from genfilt.filter.forecast import forecast_of
 
 QUERIES, PRODUCTS = 12, 30
@@ -38,7 +39,8 @@ def test_the_forecast_is_what_drawn_batches_show() -> None:
     calibration = Calibration({}, np.zeros(4), {}, {}, steps, steps, 0.3, "")
     nothing, everything = np.zeros(len(q), dtype=bool), np.ones(QUERIES)
     fit = Known(calibration, pairs, score, relevant.astype(float), nothing, ~nothing, everything)
-    found = forecast_of([(cast(Fit, fit), np.arange(PRODUCTS))], pairs)
+    fits = [cast(Fit, fit)]
+    found = forecast_of(fits, [train_population(each) for each in fits], pairs)
     assert found.known_share == pytest.approx(clicks.sum() / relevant.sum(), abs=1e-4)
 
     rows = np.flatnonzero(clicks)

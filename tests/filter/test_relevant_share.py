@@ -60,5 +60,24 @@ def test_effective_numbers_are_those_of_equal_pairs_and_need_few_clicks() -> Non
     assert few.weight == 1
     assert few.sizes == pytest.approx(SIZES, rel=0.02)
     assert few_clicks(replace(pairs, clicks=4 * pairs.clicks), score, EVERYTHING, 60) is None
-    label = np.where(pairs.clicks > 0, 1, -1).astype(np.int8)
+
+
+def test_sizes_count_until_labels_tell_how_many_pairs_are_missed() -> None:
+    pairs, score = one_click_each()
+    clicked = np.flatnonzero(pairs.clicks)
+    for labels, counted in ((1, True), (19, True), (20, False), (60, False)):
+        label = np.full(6000, -1, np.int8)
+        label[clicked[:labels]] = 1
+        few = few_clicks(replace(pairs, label=label), score, EVERYTHING, 60)
+        assert (few is not None) == counted
+    label = np.where(score == 0, 1, -1).astype(np.int8)
+    label[clicked] = -1  # more labels than clicks, none of them on a clicked pair
     assert few_clicks(replace(pairs, label=label), score, EVERYTHING, 60) is None
+
+
+def test_a_few_queries_with_many_clicks_do_not_speak_for_the_others() -> None:
+    pairs, score = one_click_each()
+    heavy = np.where(pairs.q < 5, 200, 1)
+    few = few_clicks(replace(pairs, clicks=pairs.clicks * heavy), score, EVERYTHING, 60)
+    assert few is not None
+    assert few.weight == 1

@@ -83,6 +83,17 @@ class FewClicks:
         return np.asarray(sum(weight * part / max(part.sum(), 1e-9) for weight, part in parts))
 
 
+def labels_tell(pairs: Pairs) -> bool:
+    """Whether labels, with clicks or alone, say how many relevant pairs are missed."""
+    clicked = pairs.known & (pairs.clicks > 0)
+    labelled = pairs.label == RELEVANT
+    both, by_label, by_click = (
+        float(pairs.weight[each].sum())
+        for each in (labelled & (pairs.clicks > 0), labelled, clicked)
+    )
+    return both >= MIN_PAIRS_IN_BOTH or by_label > by_click
+
+
 def estimate_coverage(
     pairs: Pairs,
     queries: int,

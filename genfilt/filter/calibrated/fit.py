@@ -63,6 +63,17 @@ class Fit:
     unseen: Floats
     offsets: Floats
 
+    def only(self, keep: Bools) -> Fit:
+        """Return the fit with the kept pairs."""
+        return replace(
+            self,
+            pairs=self.pairs.only(keep),
+            score=self.score[keep],
+            relevant=self.relevant[keep],
+            vetoed=self.vetoed[keep],
+            counted=self.counted[keep],
+        )
+
 
 def fit_calibration(training: Training, *, attributes: bool = True) -> Fit:
     """Fit the weights, the title models and the monotone map from score to probability.

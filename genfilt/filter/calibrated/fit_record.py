@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -29,8 +30,6 @@ from genfilt.filter.precision_curve import Curve, best_sigma
 
 CALIBRATED = "calibrated"
 
-PartFit = tuple[Fit, Rows]  # a fit and the rows of the products that it scores
-
 
 @dataclass(frozen=True)
 class FitRecord:
@@ -42,47 +41,48 @@ class FitRecord:
 
 
 def record_of(
-    fits: Sequence[PartFit],
+    fits: Sequence[Fit],
+    train_pairs: Sequence[int],
     log: Pairs,
     query_numbers: Rows,
     categories: Sequence[str],
     words: RequestWords,
-    *,
-    scale: float = 1.0,
 ) -> FitRecord:
     """Return the record of the fits.
 
     Args:
-        fits: with the rows of the products that each scores.
+        fits: with the pairs of the products that each scores.
+        train_pairs: how many train pairs those of each fit stand for.
         log: all pairs with train clicks or labels.
         query_numbers: (Q,) q of each row of the queries.
         categories: of each product, "" for none.
         words: what the titles say of the words of queries.
-        scale: train pairs for each one that was fitted on.
     """
-    populations, names, mass = [], [], np.zeros(2)
-    for fit, rows in fits:
-        mine = np.isin(fit.pairs.f, rows)
-        populations.append(train_population(fit).only(mine))
-        names += [categories[f] for f in fit.pairs.f[mine].tolist()]
-        weight = fit.pairs.weight[mine]
-        mass += weight @ fit.relevant[mine], weight.sum()
+    names, scaled = [], []
+    for fit, count in zip(fits, train_pairs, strict=True):
+        names.append([categories[f] for f in fit.pairs.f.tolist()])
+        scale = count / max(float(fit.pairs.weight.sum()), 1e-12)
+        scaled.append(replace(fit, pairs=replace(fit.pairs, weight=fit.pairs.weight * scale)))
+    populations = [train_population(fit, its) for fit, its in zip(scaled, names, strict=True)]
     population = TrainPairs.joined(populations)
-    population = replace(population, weight=population.weight * scale)
-    calibration = fits[0][0].calibration
-    error, rate = model_error(calibration), float(mass[0] / mass[1])
-    sampled = " by a sample of them" if scale > 1 else ""
+    calibration = fits[0].calibration
+    error = model_error(calibration)
+    relevant = sum(float(fit.pairs.weight @ fit.relevant) for fit in scaled)
+    rate = relevant / sum(train_pairs)
+    fitted = sum(float(fit.pairs.weight.sum()) for fit in fits)
+    sampled = " by a sample of them" if sum(train_pairs) > 1.001 * fitted else ""
     audit = {
         "population": (
-            f"all {mass[1] * scale:,.0f} train pairs{sampled}, {rate:.5f} of them relevant"
+            f"all {sum(train_pairs):,} train pairs{sampled}, {rate:.5f} of them relevant"
             f"{_range(calibration)} by {calibration.method}; precision and recall of the unknown "
             f"ones"
         ),
         "base_rate": rate,
-        "forecast": asdict(forecast_of(fits, log)),
+        "forecast": asdict(forecast_of(fits, populations, log)),
         "curve": asdict(estimated_curve(population, error)),
         "categories": {
-            name: asdict(curve) for name, curve in curves_by_group(population, names, error).items()
+            name: asdict(curve)
+            for name, curve in curves_by_group(population, list(chain(*names)), error).items()
         },
     }
     bins = {
@@ -95,7 +95,7 @@ def record_of(
     )
 
 
-def _state(fits: Sequence[PartFit], query_numbers: Rows, words: RequestWords) -> dict[str, object]:
+def _state(fits: Sequence[Fit], query_numbers: Rows, words: RequestWords) -> dict[str, object]:
     """Return what scoring reads of the fits."""
     return {
         "queries": query_numbers.tolist(),
@@ -106,7 +106,7 @@ def _state(fits: Sequence[PartFit], query_numbers: Rows, words: RequestWords) ->
                 "unseen": np.round(fit.unseen, 6).tolist(),
                 "offsets": np.round(fit.offsets, 4).tolist(),
             }
-            for fit, _ in fits
+            for fit in fits
         ],
     }
 

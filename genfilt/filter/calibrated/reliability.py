@@ -88,19 +88,28 @@ def predictions(fit: Fit) -> Floats:
     return unknown_probability(probability(fit.calibration, fit.score), unseen)
 
 
-def train_population(fit: Fit) -> TrainPairs:
+def train_population(fit: Fit, groups: Sequence[str] | None = None) -> TrainPairs:
     """Return the train pairs of a fit, predicted by weights fitted without their query.
 
-    Pairs whose score counts their product's clicks, as that of the filter does, stand for all: the
-    others have the weight 0.
+    Pairs whose score counts their product's clicks, as that of the filter does, stand for all of
+    their group: the others have the weight 0, but in groups that have no such pair. `groups` names
+    the group of each pair; by default all are one.
     """
     pairs = fit.pairs
-    weight = np.where(fit.counted, pairs.weight, 0.0)
-    if weight.any():
-        weight *= pairs.weight.sum() / weight.sum()
-    else:
-        weight = pairs.weight
+    names = [""] * len(pairs.q) if groups is None else groups
+    weight = _standing_for_group(pairs.weight, fit.counted, names)
     return TrainPairs(predictions(fit), fit.relevant, weight, pairs.q, fit.vetoed, pairs.known)
+
+
+def _standing_for_group(weight: Floats, counted: Bools, groups: Sequence[str]) -> Floats:
+    """Return weights of the counted pairs that sum to those of all pairs of their group, (K,)."""
+    names, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    all_of, counted_of = (
+        np.bincount(group, weights=values, minlength=len(names))
+        for values in (weight, np.where(counted, weight, 0.0))
+    )
+    share = (all_of / np.where(counted_of > 0, counted_of, 1.0))[group]
+    return np.where(counted_of[group] > 0, np.where(counted, weight * share, 0.0), weight)
 
 
 def reliability(population: TrainPairs, *, lowest: float = 0.0) -> Reliability:

@@ -191,12 +191,12 @@ def fit_calibrated(
     fits = [fit_rule(part, base_rate=base_rate) for part, _ in parts]
     category = dict(store.rows(CATEGORIES))
     names = [str(category.get(f, "")) for f in data.corpus.features.f.tolist()]
-    measured = [(fit, its) for fit, (_, its) in zip(fits, parts, strict=True)]
-    sampled_queries = len(np.unique(np.concatenate([fit.pairs.q for fit in fits])))
-    scale = float(catalogue.train.sum() / max(len(data.train), 1))
-    scale *= len(corpus.queries.numbers) / max(sampled_queries, 1)
+    measured, train_pairs = [], []
+    for fit, (_, its) in zip(fits, parts, strict=True):
+        measured.append(fit.only(np.isin(fit.pairs.f, its)))
+        train_pairs.append(_train_pairs(catalogue, bool(data.corpus.features.pictured[its[0]])))
     record = record_of(
-        measured, data.log, corpus.queries.numbers, names, catalogue.words, scale=scale
+        measured, train_pairs, data.log, corpus.queries.numbers, names, catalogue.words
     )
     say(share_sentence(fits[0].calibration))
     scored = _scored(catalogue, [(fit.calibration, fit.unseen, fit.offsets) for fit in fits])
@@ -226,6 +226,12 @@ def _scored(
         ScoredProducts(catalogue, fit, rows, kind)
         for fit, (kind, rows) in zip(fits, present, strict=True)
     ]
+
+
+def _train_pairs(catalogue: Catalogue, pictured: bool) -> int:
+    """Return the number of train pairs of the products with or without a picture."""
+    train = catalogue.train & (catalogue.corpus.features.pictured == pictured)
+    return int(train.sum()) * len(catalogue.corpus.queries.numbers)
 
 
 def _parts(data: CalibrationData) -> list[tuple[CalibrationData, Rows]]:

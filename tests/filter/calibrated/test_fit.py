@@ -42,6 +42,17 @@ def test_probabilities_are_calibrated_where_nobody_looked(
     assert reliability(population).error < 0.03
 
 
+def test_pairs_that_count_clicks_stand_for_their_group_alone(fit: Fit) -> None:
+    small = np.zeros(len(fit.pairs.q), dtype=bool)
+    small[np.flatnonzero(~fit.counted)[:7]] = True  # a group without a pair that counts clicks
+    names = np.where(small, "small", np.where(fit.pairs.f % 3 == 0, "third", "rest"))
+    weight = train_population(fit, names.tolist()).weight
+    for name in ("small", "third", "rest"):
+        mine = names == name
+        assert weight[mine].sum() == pytest.approx(fit.pairs.weight[mine].sum())
+        assert (weight[mine & ~fit.counted] > 0).any() == (name == "small")
+
+
 def test_the_log_teaches_what_no_text_tells(world: World, training: Training, fit: Fit) -> None:
     """No agreement speaks of the audience; clicks on some titles do, of other titles."""
     weight = fit.calibration.families["audience"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from genfilt.common.errors import UserError
 
 PROCESS = re.compile(r"\.(\d+)\.(?=part|new)")  # in the name of a temporary file
+STARTED = time.time()  # of this process, about
 
 
 @contextmanager
@@ -52,12 +54,15 @@ def remove_unfinished(folder: Path, pattern: str) -> None:
     """
     for left in folder.glob(pattern):
         numbers = PROCESS.findall(left.name)
-        if numbers and not _runs(int(numbers[-1])):
-            with suppress(OSError):
+        with suppress(OSError):
+            if numbers and not _writes(int(numbers[-1]), left):
                 left.unlink()
 
 
-def _runs(process: int) -> bool:
+def _writes(process: int, path: Path) -> bool:
+    """Whether a process may still write its file; in containers numbers come again and again."""
+    if process == os.getpid():
+        return path.stat().st_mtime >= STARTED
     try:
         os.kill(process, 0)
     except PermissionError:

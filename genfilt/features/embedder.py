@@ -39,13 +39,16 @@ class Embedder:
         engine: computes what is not in the cache; by default this process.
 
     Raises:
-        UsageError: bfloat16 is asked for of the static embedder, which multiplies nothing.
+        UsageError: bfloat16 is asked for of no model, or of the static embedder, which multiplies
+            nothing.
     """
 
     def __init__(self, model: str | None = None, engine: Engine | None = None) -> None:
         self.source, self.engine = model or DEFAULT_EMBEDDER, engine or LocalEngine()
         plain = self.source.removesuffix(BFLOAT16)
         self.in_bfloat16 = plain != self.source
+        if not plain:
+            raise UsageError(f"--embedder {BFLOAT16} names no model: {DEFAULT_EMBEDDER}{BFLOAT16}?")
         folder = Path(plain)
         if plain == DEFAULT_EMBEDDER:
             folder = Path(str(files(PACKAGED_MODEL) / "model"))

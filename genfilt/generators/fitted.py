@@ -56,7 +56,7 @@ def fitted_neighbours(store: Store, *, refit: bool = False) -> Neighbours:
     Without pictures it knows nothing and is not stored: they may come later.
     """
     state = None if refit else _stored(store, "neighbours-")
-    if state is not None:
+    if state:  # earlier versions stored the state of a catalogue without pictures, which is empty
         return Neighbours.from_state(state)
     rows = store.rows(TRAIN_PICTURES)
     if not rows:

@@ -46,7 +46,7 @@ def foreign_titles(store: Store) -> list[str]:
     if reader in ("lexicon", "tagger"):
         english.append(f"the {reader} (give extract --llm-model or --llm-url)")
     embedder = store.scalar("SELECT embedder FROM filters WHERE current")
-    if embedder in (DEFAULT_EMBEDDER, DEFAULT_EMBEDDER + BFLOAT16):
+    if str(embedder).removesuffix(BFLOAT16) == DEFAULT_EMBEDDER:
         english.append(f"{DEFAULT_EMBEDDER} (give filter --embedder a multilingual model)")
     if not english:
         return []

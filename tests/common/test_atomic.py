@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from genfilt.common.atomic import replaced, replaced_folder, write_bytes, write_text
+from genfilt.common.atomic import (
+    remove_unfinished,
+    replaced,
+    replaced_folder,
+    write_bytes,
+    write_text,
+)
 from genfilt.common.errors import UserError
 
 
@@ -51,3 +60,18 @@ def test_the_error_names_file_cause_and_option(tmp_path: Path, write: object) ->
     content: object = "x" if write is write_text else b"x"
     with pytest.raises(UserError, match=r"file/x cannot be written \(.+\); name another with --to"):
         write(tmp_path / "file" / "x", content, "--to")  # type: ignore[operator]
+
+
+def test_files_that_a_process_left_are_removed_and_those_of_a_running_one_stay(
+    tmp_path: Path,
+) -> None:
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1)
+    left = tmp_path / f".x.{int(gone.stdout)}.part"
+    ours, others = tmp_path / f".x.{os.getpid()}.part", tmp_path / f".x.{os.getppid()}.part"
+    for path in (left, ours, others):
+        path.touch()
+    remove_unfinished(tmp_path, ".x.*.part")
+    assert sorted(tmp_path.iterdir()) == sorted([ours, others])
+    os.utime(ours, (0, 0))  # of an earlier process that had our number
+    remove_unfinished(tmp_path, ".x.*.part")
+    assert list(tmp_path.iterdir()) == [others]

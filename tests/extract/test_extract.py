@@ -58,6 +58,9 @@ def test_pictures_that_come_after_the_titles_are_learnt_from(tmp_path: Path) -> 
         assert not store.scalar(
             "SELECT count(*) FROM generator_states WHERE starts_with(generator, 'neighbours-')"
         )
+        store.connection.execute(  # as earlier versions stored it
+            "INSERT INTO generator_states VALUES ('neighbours-0', ''::BLOB, 0, now())"
+        )
         options = write_shop(tmp_path)
         ingest(store, Sources(products=options["products"], images=Path(options["images"])))
         later = fitted_neighbours(store)

@@ -39,6 +39,8 @@ def test_the_two_precisions_share_no_vector(embedder: Embedder, fast: Embedder) 
         assert store.scalar("SELECT count(DISTINCT embedder) FROM vectors") == 2
 
 
-def test_the_static_embedder_has_no_bfloat16() -> None:
+def test_bfloat16_is_of_a_model_that_multiplies_matrices() -> None:
     with pytest.raises(UsageError, match=r"static multiplies no matrices; drop \+bfloat16"):
         Embedder("static+bfloat16")
+    with pytest.raises(UsageError, match=r"\+bfloat16 names no model"):
+        Embedder("+bfloat16")

@@ -139,8 +139,11 @@ def _scored(
     words = [[inputs[row] for row in part] for part in parts]
     # One thread a batch: several that share these small products of matrices wait for each other.
     threads = torch.get_num_threads()
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from zip(parts, words, pool.map(partial(score, model), words), strict=True)
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield from zip(parts, words, pool.map(partial(score, model), words), strict=True)
+    finally:
+        torch.set_num_threads(threads)  # what a thread sets holds for threads begun after it
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:

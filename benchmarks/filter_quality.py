@@ -90,8 +90,8 @@ def measure(shop: Shop, folder: Path, embedder: Embedder, rules: Sequence[str]) 
     truth = shop.catalogue.truth()
     with described(shop.catalogue, shop.setting, folder, labels=shop.labels) as store:
         data = load_calibration_data(store, load_corpus(store, embedder), embedder)
-        known = _known(store, truth)
-        rows_of = _places(store, data, truth)
+        known = known_pairs(store, truth)
+        rows_of = places(store, data, truth)
     figures = []
     for rule in rules:
         started = time.perf_counter()
@@ -105,7 +105,7 @@ def measure(shop: Shop, folder: Path, embedder: Embedder, rules: Sequence[str]) 
             row |= _figures(score, truth.relevant, use) | _at_sigmas(score, truth.relevant, use)
             row |= _beliefs(score, truth.relevant, chosen, known, fit) if fit else {}
             if fit and part == "train products":
-                row["audit"] = _audit(fit, score, truth.relevant, _train(truth, known))
+                row["audit"] = audit_intervals(fit, score, truth.relevant, _train(truth, known))
             figures.append(row)
     return figures
 
@@ -115,18 +115,21 @@ def _train(truth: Truth, known: Bools) -> Bools:
     return np.broadcast_to(truth.train, known.shape) & ~known
 
 
-def _audit(fit: Fit, score: Floats, relevant: Bools, use: Bools) -> list[list[float | None]]:
+def audit_intervals(
+    fit: Fit, score: Floats, relevant: Bools, use: Bools
+) -> list[list[float | None]]:
     """Return sigma, estimated precision, low, high, and what is true, its recall and count."""
     curve = estimated_curve(train_population(fit), model_error(fit.calibration))
     found: list[list[float | None]] = []
     for sigma in AUDITED:
         at = curve.sigma.index(sigma)
         said = [sigma, curve.precision[at], *curve.precision_ci[at]]
-        found.append([*said, *_at(score, relevant, use, sigma)])
+        found.append([*said, *at_sigma(score, relevant, use, sigma)])
     return found
 
 
-def _known(store: Store, truth: Truth) -> Bools:
+def known_pairs(store: Store, truth: Truth) -> Bools:
+    """Return the pairs with a click or a label, (queries, products) by id order."""
     q = {name: at for at, name in enumerate(truth.query_ids)}
     p = {name: at for at, name in enumerate(truth.product_ids)}
     known = np.zeros(truth.relevant.shape, dtype=bool)
@@ -137,7 +140,8 @@ def _known(store: Store, truth: Truth) -> Bools:
     return known
 
 
-def _places(store: Store, data: CalibrationData, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
+def places(store: Store, data: CalibrationData, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of queries and products in the data, by id order; -1 without a text."""
     q = dict(store.rows("SELECT query_id, q FROM query_no"))
     f = dict(store.rows("SELECT product_id, f FROM product_no"))
     rows = {number: row for row, number in enumerate(data.corpus.queries.numbers.tolist())}
@@ -166,10 +170,10 @@ def _figures(score: Floats, relevant: Bools, use: Bools) -> dict[str, Any]:
 
 
 def _at_sigmas(score: Floats, relevant: Bools, use: Bools) -> dict[str, Any]:
-    return {f"sigma {sigma}": _at(score, relevant, use, sigma) for sigma in SIGMAS}
+    return {f"sigma {sigma}": at_sigma(score, relevant, use, sigma) for sigma in SIGMAS}
 
 
-def _at(score: Floats, relevant: Bools, use: Bools, sigma: float) -> list[float | None]:
+def at_sigma(score: Floats, relevant: Bools, use: Bools, sigma: float) -> list[float | None]:
     """Return precision (None of no pairs), recall and number of the pairs that pass sigma."""
     passing = use & (score >= sigma)
     right, count = int((passing & relevant).sum()), int(passing.sum())
@@ -195,7 +199,7 @@ def _beliefs(
     best = proposed_sigma(estimated_curve(train_population(fit), error), PRECISION)[0]
     found["auto sigma"] = best.sigma
     if best.sigma is not None:
-        found["auto"] = _at(score, relevant, chosen & ~known, best.sigma)
+        found["auto"] = at_sigma(score, relevant, chosen & ~known, best.sigma)
     low, high = fit.calibration.base_rate_range or (fit.calibration.base_rate,) * 2
     rates = (fit.calibration.base_rate, float(relevant[:, chosen.any(axis=0)].mean()), low, high)
     found["base rate"] = [round(rate, 5) for rate in rates]

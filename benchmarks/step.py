@@ -5,7 +5,8 @@ forward, loss and backward of `small`'s text, image, fused and matching passes, 
 transformers' BertLayer as it stands: padded texts, every pass from its embeddings, every pair's
 product encoded for it, all states of the last layer. A row with every place a real token says what
 skipping padding brings. All run alternately; of ROUNDS the one with the least CPU time is taken,
-since other work on the machine only ever adds to it.
+since other work on the machine only ever adds to it. With `--device cuda` it is the time on the
+clock from an idle GPU to an idle GPU.
 """
 
 from __future__ import annotations
@@ -88,6 +89,12 @@ class Shapes:
         self.query = torch.from_numpy(rng.integers(0, rows, 3 * rows))
         self.product = torch.from_numpy(rng.integers(0, products, 3 * rows))
 
+    def to(self, device: str) -> Shapes:
+        """Return the same batch on a device."""
+        moved = copy.copy(self)
+        vars(moved).update({name: value.to(device) for name, value in vars(self).items()})
+        return moved
+
     def padded(self) -> Shapes:
         """Return the same batch with every place of its texts a real token."""
         full = copy.copy(self)
@@ -148,13 +155,27 @@ def plain(model: PlainPasses, batch: Shapes) -> Tensor:
     return torch.stack([part[:, 0].float().square().mean() for part in parts]).sum()
 
 
-def seconds(step: Callable[[], Tensor], half: bool) -> float:
-    """Return the CPU time of a step and its gradients; other processes do not count in it."""
-    began = time.process_time()
-    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+def seconds(step: Callable[[], Tensor], half: bool, device: str) -> float:
+    """Return the time of a step and its gradients: of the CPU, in which other processes do not
+    count, or on the clock until the GPU has done it."""
+    gpu = device == "cuda"
+    clock = time.perf_counter if gpu else time.process_time
+    if gpu:
+        torch.cuda.synchronize()
+    began = clock()
+    with torch.autocast(device, torch.bfloat16, enabled=half):
         loss = step()
     loss.backward()
-    return time.process_time() - began
+    if gpu:
+        torch.cuda.synchronize()
+    return clock() - began
+
+
+def peak_gib(device: str) -> float:
+    """Return the largest memory of the process so far, on a GPU that of its tensors, in GiB."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def main() -> None:
@@ -162,6 +183,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description="A stage-2 step against plain BertLayers.")
     options.add_argument("--rows", type=int, default=64)
     options.add_argument("--rounds", type=int, default=ROUNDS)
+    options.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     given = options.parse_args()
     torch.manual_seed(0)
     config = ModelConfig(
@@ -169,28 +191,33 @@ def main() -> None:
     )
     from trainer.model.encoder import load_bert
 
-    model = QueryLife(config, load_bert(config), SmallTower(32, 8, 32, 1), None)
-    reference, batch = PlainPasses(), Shapes(given.rows)
+    device = given.device
+    model = QueryLife(config, load_bert(config), SmallTower(32, 8, 32, 1), None).to(device)
+    reference, batch = PlainPasses().to(device), Shapes(given.rows).to(device)
     padded = batch.padded()
     steps = {
         "plain BertLayers, float32": (lambda: plain(reference, batch), False),
         "ours, float32": (lambda: ours(model, batch), False),
         "ours, float32, padded": (lambda: ours(model, padded), False),
     }
-    if bfloat16_flags():
+    if bfloat16_flags() or device == "cuda":
+        steps["plain BertLayers, bfloat16"] = (lambda: plain(reference, batch), True)
         steps["ours, bfloat16"] = (lambda: ours(model, batch), True)
     best = dict.fromkeys(steps, float("inf"))
     for _ in range(given.rounds):
         for name, (step, half) in steps.items():
-            best[name] = min(best[name], seconds(step, half))
+            best[name] = min(best[name], seconds(step, half, device))
     base = next(iter(best.values()))
     print(f"{given.rows} rows, {torch.get_num_threads()} threads, torch {torch.__version__},")
-    print(f"bfloat16 instructions: {', '.join(bfloat16_flags()) or 'none: not measured'}\n")
-    print("| step | CPU seconds | times as fast |\n|---|---:|---:|")
+    if device == "cuda":
+        print(torch.cuda.get_device_name(), "\n")
+    else:
+        print(f"bfloat16 instructions: {', '.join(bfloat16_flags()) or 'none: not measured'}\n")
+    kind = "Seconds" if device == "cuda" else "CPU seconds"
+    print(f"| step | {kind} | times as fast |\n|---|---:|---:|")
     for name, took in best.items():
-        print(f"| {name} | {took:.3f} | {base / took:.2f} |")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"\nPeak memory of the process: {peak:.2f} GiB.")
+        print(f"| {name} | {took:.4f} | {base / took:.2f} |")
+    print(f"\nPeak memory of the process: {peak_gib(device):.2f} GiB.")
 
 
 if __name__ == "__main__":

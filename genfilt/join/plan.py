@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,10 +21,30 @@ from genfilt.join.codes import SHARES, JoinPlan, JoinSide, full_precision
 SAMPLE = 1024  # rows of each side
 PAIRED = 512  # of them, to count pairs
 CHOICES = (14, 22, 30, 46, 62, 94, 126, 190, 254, 382, 510, 766, 1022)
-# costs in cycles of one core, measured: a pair's product with one code entry, a level's own work
-# for a pair, an exact score, a row's product with one direction for each dimension
-ENTRY, LEVEL, EXACT, ROTATE = 1 / 64, 0.25, 250.0, 1 / 24
 NEIGHBOURS = 64  # pairs of a tile of 384 that pass or fail as one, sorted by centre, are about 6
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a device takes for each part of the work, up to a common factor.
+
+    Attributes:
+        entry: a pair's product with one code entry.
+        level: a level's own work for a pair.
+        exact: an exact score.
+        rotate: a row's product with one direction, for each dimension.
+    """
+
+    entry: float
+    level: float
+    exact: float
+    rotate: float
+
+
+CPU = Costs(1 / 64, 0.25, 250.0, 1 / 24)  # cycles of one core, measured
+# Passes over a block of bounds, by an H100's bandwidth: tensor cores multiply entries nearly for
+# nothing, and gathering two rows for an exact score is thousands of times as long.
+ACCELERATOR = Costs(3e-4, 1.0, 2500.0, 1e-2)
 
 
 def make_plan(
@@ -32,6 +53,7 @@ def make_plan(
     threshold: float,
     levels: int,
     known: tuple[int, ...] | None = None,
+    costs: Costs = CPU,
 ) -> JoinPlan:
     """Plan for at most this many levels, or for the given ones.
 
@@ -48,9 +70,9 @@ def make_plan(
         x, y = (part @ directions for part in centred)
         linear = (samples[0] - sides[0].mean) @ sides[1].mean
         columns = samples[1] @ sides[0].mean
-        known = known or _levels(
-            x, y, linear[:, None] + columns - threshold, (len(vectors[0]), len(vectors[1])), levels
-        )
+        rest = linear[:, None] + columns - threshold
+        sizes = (len(vectors[0]), len(vectors[1]))
+        known = known or _levels(x, y, rest, sizes, levels, costs)
     kept = directions[:, : known[-1]].contiguous()
     gram = kept.double().T @ kept.double()
     steps = tuple(_step(part, known, side) for part, side in zip((x, y), sides, strict=True))
@@ -108,6 +130,7 @@ def _levels(
     rest: torch.Tensor,  # (S, T): what the bound adds to x.y, less the threshold
     counts: tuple[int, int],
     most: int,
+    costs: Costs,
 ) -> tuple[int, ...]:
     """The levels with the least expected work, by the share of sampled pairs that passes each."""
     x, y, rest = x[:PAIRED], y[:PAIRED], rest[:PAIRED, :PAIRED].clone()
@@ -124,11 +147,11 @@ def _levels(
     pairs, rows = float(counts[0]) * counts[1], sum(counts)
 
     def work(levels: tuple[int, ...]) -> float:
-        total, share, last = rows * width * levels[-1] * ROTATE, 1.0, 0
+        total, share, last = rows * width * levels[-1] * costs.rotate, 1.0, 0
         for known in levels:
-            total += pairs * share * ((known - last + 2 * SHARES) * ENTRY + LEVEL)
+            total += pairs * share * ((known - last + 2 * SHARES) * costs.entry + costs.level)
             share, last = 1 - math.exp(-NEIGHBOURS * passing[known]), known
-        return total + pairs * passing[levels[-1]] * EXACT
+        return total + pairs * passing[levels[-1]] * costs.exact
 
     options = itertools.chain.from_iterable(
         itertools.combinations(choices, count) for count in range(1, most + 1)

@@ -87,11 +87,11 @@ def _join(
     small = len(vectors[0]) * len(vectors[1]) < MIN_PLANNED_PAIRS
     if small or not all(MIN_LENGTH < side.length < MAX_LENGTH for side in sides):
         return torch_join.plain_join(vectors, threshold, device, memory)
-    from genfilt.join.plan import make_plan
+    from genfilt.join.plan import ACCELERATOR, make_plan
 
     least = max(threshold - TOLERANCE * longest, -1.01 * longest)
     if device.type != "cpu":
-        plan = make_plan(vectors, sides, least, levels=1)
+        plan = make_plan(vectors, sides, least, levels=1, costs=ACCELERATOR)
         return torch_join.coded_join(vectors, plan, threshold, device, memory)
     from genfilt.join import cpu_join
     from genfilt.join.llvm_tiles import multiplies_bytes

@@ -11,7 +11,7 @@ from genfilt.join.codes import Codes, JoinPlan, encode, full_precision
 from genfilt.join.pairs import LANES, TOLERANCE, Batch
 
 LARGEST = 1 << 14  # rows of a block
-PIECE = 1 << 21  # numbers that are scored at once: they stay in a cache
+PIECE = 1 << 21  # numbers that a CPU scores at once: they stay in its cache
 
 
 def exact_scores(
@@ -101,7 +101,10 @@ def _kept(
     memory: int,
 ) -> Iterator[Batch]:
     """The pairs whose exact score passes, in pieces that fit the memory."""
-    size = max(1, min(PIECE, memory // 64) // (a.shape[1] + LANES))
+    numbers = memory // 64
+    if a.device.type == "cpu":
+        numbers = min(PIECE, numbers)
+    size = max(1, numbers // (a.shape[1] + LANES))
     for at in range(0, len(pairs), size):
         part = pairs[at : at + size]
         left, right = a[part[:, 0]], b[part[:, 1]]

@@ -12,6 +12,7 @@ from genfilt.common.errors import UserError
 from genfilt.join import cpu_join as cpu
 from genfilt.join import plan
 from genfilt.join import torch_join as blocks
+from genfilt.join.codes import encode
 from genfilt.join.llvm_tiles import multiplies_bytes
 from genfilt.join.threshold_join import threshold_join
 
@@ -64,6 +65,8 @@ def ways(left, right, threshold, memory=1 << 24, known=None):
     least = min(max(threshold - 1e-6 * longest, -1.01 * longest), 1.01 * longest)
     made = plan.make_plan(vectors, sides, least, levels=3, known=known)
     yield "coded", blocks.coded_join(vectors, made, threshold, CPU, memory)
+    dear = plan.make_plan(vectors, sides, least, levels=1, known=known, costs=plan.ACCELERATOR)
+    yield "coded as for an accelerator", blocks.coded_join(vectors, dear, threshold, CPU, memory)
     yield "floats", cpu.scan_join(vectors, made, threshold, memory, False)
     if multiplies_bytes():
         yield "bytes", cpu.scan_join(vectors, made, threshold, memory, True)
@@ -163,6 +166,21 @@ def test_the_public_function_is_exact_where_it_plans():
     assert collect(threshold_join(left, right, 0.5)).keys() == expected.keys()
     assert collect(threshold_join(left, right, 0.5, memory=1 << 24)).keys() == expected.keys()
     assert len(expected) > 100
+
+
+def test_where_exact_scores_are_dear_fewer_pairs_are_left_for_them():
+    rng = np.random.default_rng(6)
+    decay = (0.97 ** np.arange(256)).astype(np.float32)
+    sides = [unit(rng, 700, 256) * decay for _ in range(2)]
+    vectors = tuple(side / np.linalg.norm(side, axis=1, keepdims=True) for side in sides)
+    measured = plan.measure(vectors[0]), plan.measure(vectors[1])
+    left = []
+    for costs in (plan.CPU, plan.ACCELERATOR):
+        made = plan.make_plan(vectors, measured, 0.5, levels=1, costs=costs)
+        codes = (encode(torch.tensor(vectors[at]), made, at == 0) for at in range(2))
+        left.append(int((blocks._bounds(*codes) >= 0).sum()))
+    found = collect(threshold_join(*vectors, 0.5))
+    assert 0 < len(found) <= left[1] < left[0] / 2
 
 
 def test_an_empty_side_or_a_threshold_out_of_reach_has_no_pairs():

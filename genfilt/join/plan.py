@@ -42,8 +42,8 @@ class Costs:
 
 
 CPU = Costs(1 / 64, 0.25, 250.0, 1 / 24)  # cycles of one core, measured
-# Passes over a block of bounds, by an H100's bandwidth: tensor cores multiply entries nearly for
-# nothing, and gathering two rows for an exact score is thousands of times as long.
+# Passes over a block of bounds. Estimated from an H100's bandwidth, not measured: tensor cores
+# multiply entries nearly for nothing, and gathering two rows for an exact score takes long.
 ACCELERATOR = Costs(3e-4, 1.0, 2500.0, 1e-2)
 
 

@@ -101,9 +101,7 @@ def _kept(
     memory: int,
 ) -> Iterator[Batch]:
     """The pairs whose exact score passes, in pieces that fit the memory."""
-    numbers = memory // 64
-    if a.device.type == "cpu":
-        numbers = min(PIECE, numbers)
+    numbers = min(PIECE, memory // 64) if a.device.type == "cpu" else memory // 128
     size = max(1, numbers // (a.shape[1] + LANES))
     for at in range(0, len(pairs), size):
         part = pairs[at : at + size]

@@ -75,20 +75,20 @@ def side_by_side(run: Run[U], units: Sequence[U], jobs: int) -> Iterator[None]:
         jobs, mp_context=context, initializer=_share_cores, initargs=(threads,)
     ) as pool:
         left = {pool.submit(_logged, run, unit) for unit in units}
-        while left:
-            ended, left = wait(left, SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
-            try:
+        try:
+            while left:
+                ended, left = wait(left, SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
                 for one in ended:
                     one.result()
-            except BrokenProcessPool as fault:
-                raise UserError(
-                    "A process of the runs was killed, perhaps because memory ran out; run the "
-                    "same command again with fewer --jobs: finished runs are kept."
-                ) from fault
-            except Exception:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-            yield
+                yield
+        except BrokenProcessPool as fault:
+            raise UserError(
+                "A process of the runs was killed, perhaps because memory ran out; run the "
+                "same command again with fewer --jobs: finished runs are kept."
+            ) from fault
+        except BaseException:  # Ctrl-C, too, must not begin what waits
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _share_cores(threads: int) -> None:

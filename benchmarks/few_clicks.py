@@ -16,7 +16,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from filter_quality import at_sigma, audit_intervals, known_pairs, places, scores
+from filter_quality import (
+    at_sigma,
+    audit_intervals,
+    calibration_error,
+    known_pairs,
+    placed_scores,
+    places,
+    train_pairs,
+)
 from filter_quality_catalogues import Catalogue, described, generated, luma
 from filter_quality_tables import CAPTIONS, RULES
 
@@ -57,24 +65,18 @@ def measure(catalogue: Catalogue, kept: int, folder: Path, embedder: Embedder) -
         data = load_calibration_data(store, load_corpus(store, embedder), embedder)
         known = known_pairs(store, truth)
         rows = places(store, data, truth)
-    score, vetoed, fit = scores(data, RULES[2])
+    score, fit = placed_scores(data, RULES[2], rows)
     assert fit is not None
-    score = np.where(vetoed, -1.0, score)[np.ix_(*rows)]
-    score[:, rows[1] < 0] = -1.0
-    train = np.broadcast_to(truth.train, known.shape)
-    use = train & ~known
-    likely = use & (score >= 0.05)
-    place = np.minimum((score[likely] * 10).astype(int), 9)
-    gap = np.bincount(place, weights=score[likely] - truth.relevant[likely], minlength=10)
+    use = train_pairs(truth, known)
     audits = audit_intervals(fit, score, truth.relevant, use)
-    relevant = truth.relevant & train
+    relevant = truth.relevant & truth.train
     return {
         "catalogue": catalogue.name,
         "kept": kept,
         "forecast": forecast_of([fit], [train_population(fit)], data.log).known_share,
         "known": round(float((relevant & known).sum() / relevant.sum()), 4),
         "found": [at_sigma(score, truth.relevant, use, sigma) for sigma in SIGMAS],
-        "error": round(float(np.abs(gap).sum() / max(likely.sum(), 1)), 4),
+        "error": calibration_error(score, truth.relevant, use & (score >= 0.05)),
         "audits": [[low, high, true] for _, _, low, high, true, *_ in audits],
     }
 

@@ -95,9 +95,7 @@ def measure(shop: Shop, folder: Path, embedder: Embedder, rules: Sequence[str]) 
     figures = []
     for rule in rules:
         started = time.perf_counter()
-        score, vetoed, fit = scores(data, rule)
-        score = np.where(vetoed, -1.0, score)[np.ix_(*rows_of)]
-        score[:, rows_of[1] < 0] = -1.0  # products without a caption
+        score, fit = placed_scores(data, rule, rows_of)
         seconds = time.perf_counter() - started
         for part, chosen in truth.parts.items():
             use = chosen & ~known
@@ -105,12 +103,24 @@ def measure(shop: Shop, folder: Path, embedder: Embedder, rules: Sequence[str]) 
             row |= _figures(score, truth.relevant, use) | _at_sigmas(score, truth.relevant, use)
             row |= _beliefs(score, truth.relevant, chosen, known, fit) if fit else {}
             if fit and part == "train products":
-                row["audit"] = audit_intervals(fit, score, truth.relevant, _train(truth, known))
+                row["audit"] = audit_intervals(
+                    fit, score, truth.relevant, train_pairs(truth, known)
+                )
             figures.append(row)
     return figures
 
 
-def _train(truth: Truth, known: Bools) -> Bools:
+def placed_scores(
+    data: CalibrationData, rule: str, rows_of: tuple[np.ndarray, np.ndarray]
+) -> tuple[Floats, Fit | None]:
+    """Return every pair's score by id order, -1 where it is vetoed or without a text."""
+    score, vetoed, fit = scores(data, rule)
+    score = np.where(vetoed, -1.0, score)[np.ix_(*rows_of)]
+    score[:, rows_of[1] < 0] = -1.0
+    return score, fit
+
+
+def train_pairs(truth: Truth, known: Bools) -> Bools:
     """Return the pairs of train products that the fit cannot know, of all words."""
     return np.broadcast_to(truth.train, known.shape) & ~known
 
@@ -184,6 +194,13 @@ def at_sigma(score: Floats, relevant: Bools, use: Bools, sigma: float) -> list[f
     ]
 
 
+def calibration_error(said: Floats, relevant: Bools, use: Bools) -> float:
+    """Return the mean over the used pairs of |said - relevant| of their tenth of probability."""
+    place = np.minimum((said[use] * 10).astype(int), 9)
+    gap = np.bincount(place, weights=said[use] - relevant[use], minlength=10)
+    return round(float(np.abs(gap).sum() / max(use.sum(), 1)), 4)
+
+
 def _beliefs(
     score: Floats, relevant: Bools, chosen: Bools, known: Bools, fit: Fit
 ) -> dict[str, Any]:
@@ -191,10 +208,7 @@ def _beliefs(
     found: dict[str, Any] = {}
     said = np.maximum(score, 0.0)  # a vetoed pair is said to be irrelevant
     for name, lowest in (("error", 0.0), ("error of candidates", 0.05)):
-        use = chosen & ~known & (said >= lowest)
-        place = np.minimum((said[use] * 10).astype(int), 9)
-        gap = np.bincount(place, weights=said[use] - relevant[use], minlength=10)
-        found[name] = round(float(np.abs(gap).sum() / max(use.sum(), 1)), 4)
+        found[name] = calibration_error(said, relevant, chosen & ~known & (said >= lowest))
     error = model_error(fit.calibration)
     best = proposed_sigma(estimated_curve(train_population(fit), error), PRECISION)[0]
     found["auto sigma"] = best.sigma

@@ -74,7 +74,9 @@ def forecast_of(fits: Sequence[Fit], populations: Sequence[TrainPairs], log: Pai
         relevant += float(mass.sum())
         expected = np.where(pairs.known, 0.0, mass * row_share * column_share)
         before += float(expected.sum())
-        after += expected.sum() * _left(population, expected / np.maximum(pairs.weight, 1e-12))
+        after += expected.sum() * _share_left(
+            population, expected / np.maximum(pairs.weight, 1e-12)
+        )
     return Forecast(
         round(known / max(relevant, 1e-9), 4),
         round(before, 8),
@@ -82,7 +84,7 @@ def forecast_of(fits: Sequence[Fit], populations: Sequence[TrainPairs], log: Pai
     )
 
 
-def _left(population: TrainPairs, expected: Floats) -> Floats:
+def _share_left(population: TrainPairs, expected: Floats) -> Floats:
     """Return the share of the expected false negatives that corrections leave, by GRID, (S,)."""
     passes = np.searchsorted(GRID, population.predicted + TOLERANCE, side="right")
     passes[population.vetoed] = 0

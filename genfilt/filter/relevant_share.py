@@ -16,7 +16,7 @@ from genfilt.filter.calibrated.coverage import (
     Coverage,
     FewClicks,
     Pairs,
-    labels_tell,
+    estimation_method,
 )
 
 CLICKS_FOR_CHAO = 4.0  # a query, from which Chao's bound holds; of one click it can say nothing
@@ -58,7 +58,7 @@ def few_clicks(pairs: Pairs, score: Floats, use: Bools, queries: int) -> FewClic
     are labelled that they say how many are missed.
     """
     weight = _lack_of_clicks(pairs)
-    if weight == 0 or labels_tell(pairs):
+    if weight == 0 or estimation_method(pairs) != CLICKS_ALONE:
         return None
     numbers = _effective_numbers(pairs, score, use, queries)
     clicked = np.bincount(pairs.q[pairs.known], minlength=queries) > 0

@@ -18,7 +18,7 @@ LOG = "log.txt"
 SECONDS_BETWEEN_LOOKS = 2.0
 
 
-class Folder(Protocol):
+class HasFolder(Protocol):
     """Some runs of an experiment, which are done in one process and kept in one folder."""
 
     @property
@@ -26,7 +26,7 @@ class Folder(Protocol):
         """Where its runs and its log are."""
 
 
-U = TypeVar("U", bound=Folder)
+U = TypeVar("U", bound=HasFolder)
 Run = Callable[[U], Iterator[object]]
 
 

@@ -125,8 +125,8 @@ def ablate(
         int,
         typer.Option(
             min=1,
-            help="Databases and seeds run at once; the cores are shared, and a GPU is: one is busy "
-            "with several.",
+            help="Databases and seeds run at once; they share the cores, and a GPU, which several "
+            "keep busier.",
         ),
     ] = 1,
 ) -> None:

@@ -19,6 +19,7 @@ MAX_MISSED_PAIRS = 0.25  # without click and label, up to which a query's own es
 MIN_QUERIES_PER_ESTIMATE = 20  # queries over which an estimate is averaged
 CLICKS_ALONE = "pairs clicked once against twice (Chao)"  # a method that is a lower bound
 CHAPMAN = "clicks against labels (Chapman)"
+LABELS_ALONE = "labels, taken as all that is relevant"
 BETWEEN_BOUNDS = "the mean of a lower and an upper bound by clicks alone"
 MIN_UNSEEN_SHARE = 1e-3  # of a query's relevant pairs: no estimate is surer
 INITIAL_MISCLICK_RATE = 1e-4  # share of the irrelevant pairs that are clicked, until estimated
@@ -83,15 +84,16 @@ class FewClicks:
         return np.asarray(sum(weight * part / max(part.sum(), 1e-9) for weight, part in parts))
 
 
-def labels_tell(pairs: Pairs) -> bool:
-    """Whether labels, with clicks or alone, say how many relevant pairs are missed."""
-    clicked = pairs.known & (pairs.clicks > 0)
-    labelled = pairs.label == RELEVANT
+def estimation_method(pairs: Pairs) -> str:
+    """Return by which of CHAPMAN, LABELS_ALONE and CLICKS_ALONE relevant pairs are counted."""
+    clicked, labelled = pairs.clicks > 0, pairs.label == RELEVANT
     both, by_label, by_click = (
         float(pairs.weight[each].sum())
-        for each in (labelled & (pairs.clicks > 0), labelled, clicked)
+        for each in (labelled & clicked, labelled, pairs.known & clicked)
     )
-    return both >= MIN_PAIRS_IN_BOTH or by_label > by_click
+    if both >= MIN_PAIRS_IN_BOTH:
+        return CHAPMAN
+    return LABELS_ALONE if by_label > by_click else CLICKS_ALONE
 
 
 def estimate_coverage(
@@ -117,18 +119,18 @@ def estimate_coverage(
     both = _count(pairs, (pairs.label == RELEVANT) & (pairs.clicks > 0), queries)
     size = size if few is None else few.sizes
     alike = _alike(known if size is None else size)
-    if both.sum() >= MIN_PAIRS_IN_BOTH:
+    method = estimation_method(pairs)
+    if method == CHAPMAN:
         relevant = _chapman(clicked, labelled, both, known)
         if size is not None:
             full = np.maximum(size, np.maximum(known, 1e-9))
             missed = full * (1 - clicked / full) * (1 - labelled / full)
             alike = _alike(size, missed > MAX_MISSED_PAIRS)
         relevant = _unbiased(relevant, clicked, labelled, alike)
-        method = CHAPMAN
-    elif labelled.sum() > clicked.sum():
-        relevant, method = known.copy(), "labels, taken as all that is relevant"
+    elif method == LABELS_ALONE:
+        relevant = known.copy()
     else:
-        relevant, method = known + _chao(pairs, queries), CLICKS_ALONE
+        relevant = known + _chao(pairs, queries)
     relevant = np.maximum(relevant, known)
     if base_rate is not None:
         if few is not None:

@@ -181,6 +181,7 @@ def test_the_command_runs_on_a_database_without_truth(
     quick = ["--preset", "tiny", "--seeds", 1, "--epochs", 1, "--epochs", 1, "--batch-size", 12]
     quick += ["--jobs", 2]
     assert command(monkeypatch, *words, *quick) == 0
+    assert len(list((tmp_path / "out").rglob(LOG))) == 1  # another process made the cell
     captured = capsys.readouterr()
     assert "Your log holds 50% of the train pairs known or found to be relevant." in captured.err
     arms = {json.loads(path.read_text())["arm"] for path in tmp_path.glob(f"out/**/{RESULT}")}

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from filter_quality import (
     at_sigma,
+    audit_curve,
     audit_intervals,
     calibration_error,
     known_pairs,
@@ -31,6 +32,7 @@ from filter_quality_tables import CAPTIONS, RULES
 from genfilt.features.corpus import load_corpus
 from genfilt.features.embed import Embedder
 from genfilt.filter.calibrated.calibration_data import load_calibration_data
+from genfilt.filter.calibrated.database_input import read_categories
 from genfilt.filter.calibrated.reliability import train_population
 from genfilt.filter.forecast import forecast_of
 from genfilt.store.store import Store
@@ -65,10 +67,11 @@ def measure(catalogue: Catalogue, kept: int, folder: Path, embedder: Embedder) -
         data = load_calibration_data(store, load_corpus(store, embedder), embedder)
         known = known_pairs(store, truth)
         rows = places(store, data, truth)
+        categories = read_categories(store, data.corpus)
     score, fit = placed_scores(data, RULES[2], rows)
     assert fit is not None
     use = train_pairs(truth, known)
-    audits = audit_intervals(fit, score, truth.relevant, use)
+    audits = audit_intervals(audit_curve(fit, categories), score, truth.relevant, use)
     relevant = truth.relevant & truth.train
     return {
         "catalogue": catalogue.name,

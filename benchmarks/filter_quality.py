@@ -32,14 +32,11 @@ from genfilt.features.corpus import load_corpus
 from genfilt.features.embed import Embedder
 from genfilt.filter.calibrated.calibration_data import CalibrationData, load_calibration_data
 from genfilt.filter.calibrated.candidates import Scorer
+from genfilt.filter.calibrated.database_input import read_categories
 from genfilt.filter.calibrated.fit import Fit
-from genfilt.filter.calibrated.reliability import (
-    estimated_curve,
-    model_error,
-    train_population,
-)
+from genfilt.filter.calibrated.reliability import estimated_curve, model_error, train_population
 from genfilt.filter.calibrated.rule import fit_rule
-from genfilt.filter.precision_curve import proposed_sigma
+from genfilt.filter.precision_curve import Curve, proposed_sigma
 from genfilt.store.store import Store
 
 Bools = npt.NDArray[np.bool_]
@@ -92,20 +89,23 @@ def measure(shop: Shop, folder: Path, embedder: Embedder, rules: Sequence[str]) 
         data = load_calibration_data(store, load_corpus(store, embedder), embedder)
         known = known_pairs(store, truth)
         rows_of = places(store, data, truth)
+        categories = read_categories(store, data.corpus)
     figures = []
     for rule in rules:
         started = time.perf_counter()
         score, fit = placed_scores(data, rule, rows_of)
         seconds = time.perf_counter() - started
+        curve = audit_curve(fit, categories) if fit else None
         for part, chosen in truth.parts.items():
             use = chosen & ~known
             row = {**shop.key, "rule": rule, "part": part, "seconds": round(seconds, 1)}
             row |= _figures(score, truth.relevant, use) | _at_sigmas(score, truth.relevant, use)
-            row |= _beliefs(score, truth.relevant, chosen, known, fit) if fit else {}
-            if fit and part == "train products":
-                row["audit"] = audit_intervals(
-                    fit, score, truth.relevant, train_pairs(truth, known)
-                )
+            if fit and curve:
+                row |= _beliefs(score, truth.relevant, chosen, known, fit)
+                row |= _auto(score, truth.relevant, use, curve)
+            if curve and part == "train products":
+                trained = train_pairs(truth, known)
+                row["audit"] = audit_intervals(curve, score, truth.relevant, trained)
             figures.append(row)
     return figures
 
@@ -125,11 +125,16 @@ def train_pairs(truth: Truth, known: Bools) -> Bools:
     return np.broadcast_to(truth.train, known.shape) & ~known
 
 
+def audit_curve(fit: Fit, categories: Sequence[str]) -> Curve:
+    """Return the curve that `genfilt audit` shows; `categories` are those of the products."""
+    names = [categories[f] for f in fit.pairs.f.tolist()]
+    return estimated_curve(train_population(fit, names), model_error(fit.calibration))
+
+
 def audit_intervals(
-    fit: Fit, score: Floats, relevant: Bools, use: Bools
+    curve: Curve, score: Floats, relevant: Bools, use: Bools
 ) -> list[list[float | None]]:
     """Return sigma, estimated precision, low, high, and what is true, its recall and count."""
-    curve = estimated_curve(train_population(fit), model_error(fit.calibration))
     found: list[list[float | None]] = []
     for sigma in AUDITED:
         at = curve.sigma.index(sigma)
@@ -209,16 +214,18 @@ def _beliefs(
     said = np.maximum(score, 0.0)  # a vetoed pair is said to be irrelevant
     for name, lowest in (("error", 0.0), ("error of candidates", 0.05)):
         found[name] = calibration_error(said, relevant, chosen & ~known & (said >= lowest))
-    error = model_error(fit.calibration)
-    best = proposed_sigma(estimated_curve(train_population(fit), error), PRECISION)[0]
-    found["auto sigma"] = best.sigma
-    if best.sigma is not None:
-        found["auto"] = at_sigma(score, relevant, chosen & ~known, best.sigma)
     low, high = fit.calibration.base_rate_range or (fit.calibration.base_rate,) * 2
     rates = (fit.calibration.base_rate, float(relevant[:, chosen.any(axis=0)].mean()), low, high)
     found["base rate"] = [round(rate, 5) for rate in rates]
     found["bins"] = _bins(score, relevant, chosen & ~known)
     return found
+
+
+def _auto(score: Floats, relevant: Bools, use: Bools, curve: Curve) -> dict[str, Any]:
+    """Return what `--sigma auto` takes and keeps."""
+    sigma = proposed_sigma(curve, PRECISION)[0].sigma
+    kept = {} if sigma is None else {"auto": at_sigma(score, relevant, use, sigma)}
+    return {"auto sigma": sigma, **kept}
 
 
 def _bins(score: Floats, relevant: Bools, use: Bools) -> list[list[float]]:

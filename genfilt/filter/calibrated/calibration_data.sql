@@ -31,6 +31,10 @@ FROM logged FULL JOIN reviewed r USING (q, f) WHERE f IS NOT NULL GROUP BY q, f 
 SELECT DISTINCT f FROM product_no JOIN products USING (product_id)
 WHERE split = 'train' AND f IS NOT NULL ORDER BY f;
 
+-- name: categories
+SELECT f, min(category) AS category FROM product_no JOIN products USING (product_id)
+WHERE f IS NOT NULL AND category IS NOT NULL GROUP BY f;
+
 -- name: query_attributes
 -- Of the queries in the table wanted_queries, registered by the caller.
 SELECT q, any_value(core_word), any_value(material), any_value(brand), any_value(color),

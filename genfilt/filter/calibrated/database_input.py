@@ -108,6 +108,12 @@ def read_train_rows(store: Store, corpus: Corpus) -> Rows:
     return np.flatnonzero(np.isin(corpus.features.f, train))
 
 
+def read_categories(store: Store, corpus: Corpus) -> list[str]:
+    """Return the category of each product of the corpus, "" for none: it groups the audit alone."""
+    category = dict(store.rows(statement("categories")))
+    return [str(category.get(f, "")) for f in corpus.features.f.tolist()]
+
+
 def read_query_attributes(store: Store, corpus: Corpus) -> list[Attributes | None]:
     """Return the attributes of each query: those extracted, else those that the lexicon finds."""
     with store.registered("wanted_queries", pa.table({"q": corpus.queries.numbers})):

@@ -21,7 +21,11 @@ from genfilt.filter.calibrated.calibration_data import (
     load_catalogue,
 )
 from genfilt.filter.calibrated.candidates import ScoredProducts
-from genfilt.filter.calibrated.database_input import fitted_for, read_train_log
+from genfilt.filter.calibrated.database_input import (
+    fitted_for,
+    read_categories,
+    read_train_log,
+)
 from genfilt.filter.calibrated.design import Training
 from genfilt.filter.calibrated.fit import Fit, fit_calibration
 from genfilt.filter.calibrated.fit_record import (
@@ -41,11 +45,6 @@ from genfilt.filter.join_work import JoinWork, passing_work
 from genfilt.filter.joining import Watermark, title_candidates
 from genfilt.filter.precision_curve import described, proposed_sigma, surest_sigma
 from genfilt.store.store import Store
-
-CATEGORIES = """
-SELECT f, min(category) AS category FROM product_no JOIN products USING (product_id)
-WHERE f IS NOT NULL AND category IS NOT NULL GROUP BY f
-"""
 
 
 class CalibratedRule:
@@ -189,8 +188,7 @@ def fit_calibrated(
     data = catalogue.part(rows)
     parts = _parts(data)
     fits = [fit_rule(part, base_rate=base_rate) for part, _ in parts]
-    category = dict(store.rows(CATEGORIES))
-    names = [str(category.get(f, "")) for f in data.corpus.features.f.tolist()]
+    names = read_categories(store, data.corpus)
     measured, train_pairs = [], []
     for fit, (_, its) in zip(fits, parts, strict=True):
         measured.append(fit.only(np.isin(fit.pairs.f, its)))

@@ -75,8 +75,10 @@ def _made(out: Path, found: list[RunGroup], command: str | None) -> list[str]:
         '*not shown*. Models marked "small, from scratch" stand in for checkpoints that were not '
         "given; their figures do not carry over to the checkpoints.",
         "",
-        "The paper's own figures were taken on another data set, which is not public, and are not "
-        "repeated here; see arXiv 2311.14742.",
+        "The paper's own figures (arXiv 2311.14742) stand beside, though they were taken on "
+        "another data set, which is not public: they compare in direction alone. Tables 4 and 5 "
+        "are not reproduced: people's judgements of a shop's ranking, which `trainer judge` draws "
+        "and reads, and an online A/B test, which needs a shop's traffic.",
         "",
         *_databases(out, found),
     ]
@@ -127,7 +129,7 @@ def _section(group: RunGroup, path: Path) -> list[str]:
         "",
         *_score_tables(group),
         *_figures(group, path),
-        *_corrections(group),
+        *_corrections(group, path),
     ]
 
 
@@ -168,29 +170,26 @@ def _figures(group: RunGroup, path: Path) -> list[str]:
     return [*lines, "", *(f"- {line}" for line in legend(LOSSES)), ""]
 
 
-def _corrections(group: RunGroup) -> list[str]:
+def _corrections(group: RunGroup, path: Path) -> list[str]:
     attacked = tables.under_attack(group)
     lines = ["### Attacked catalogues", "", ATTACK, "", *attacked] if attacked else []
     lines += ["### GenFilt by category", "", FOUND.format(split=group.split), ""]
     lines += tables.corrections(group)
     lines += ["### Table 7: attributes and captions by the generators", ""]
-    return lines + tables.generators(group)
+    return lines + tables.generators(group, path)
 
 
 def _figure_5(group: RunGroup) -> str:
-    import numpy as np
-
-    from trainer.ablation.runs import VECTORS
+    from trainer.ablation.query_vectors import QueryVectors
     from trainer.database.catalogue import load_catalogue
     from trainer.database.reading import open_database
 
     unit = group.units[0]
-    with np.load(unit.run(FULL) / VECTORS) as kept:
-        q = int(kept["q"])
+    q = QueryVectors.load(unit.run(FULL)).q
     with open_database(unit.db) as connection:
         query = load_catalogue(connection).queries[q].as_py()
     return (
-        f'"{query}", the query with the most lists in {unit.folder.parent.name}. To the right is '
-        "the score. The products that are drawn from the catalogue have no label; some of them "
-        "are relevant."
+        f'"{query}", the query with the most lists in {unit.folder.parent.name}, with M, title and '
+        "picture of its products; BLIP-2 has no M. To the right is the score. The products that "
+        "are drawn from the catalogue have no label; some of them are relevant."
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+
+import duckdb
 
 from genfilt.common.errors import UserError
 from trainer.database.catalogue import load_catalogue, load_rows
@@ -30,11 +34,16 @@ FROM (
     WHERE v.split = ? AND v.source <> 'click'
 ) GROUP BY ROLLUP (category) ORDER BY category NULLS LAST
 """
+TYPES = """
+SELECT p, any_value(lower(a.core_word)) AS type FROM product_no JOIN products USING (product_id)
+JOIN current_attributes a USING (title_key) WHERE a.core_word IS NOT NULL GROUP BY p ORDER BY p
+"""
+MIN_OF_TYPE = 3  # products of a split, for a mean of them to say anything
 # A few of each category, in an order that depends on the titles' keys alone.
 GENERATED = """
 SELECT title, concat_ws('; ', 'core word: ' || a.core_word, 'material: ' || a.material,
            'brand: ' || a.brand, 'color: ' || a.color,
-           'model parameters: ' || a.model_parameters) AS attributes, caption
+           'model parameters: ' || a.model_parameters) AS attributes, image, caption
 FROM products LEFT JOIN current_attributes a USING (title_key)
 LEFT JOIN current_captions c USING (image_key)
 QUALIFY row_number() OVER (PARTITION BY category ORDER BY title_key, product_id) <= ?
@@ -79,6 +88,7 @@ class GeneratedTexts:
 
     title: str
     attributes: str
+    image: str | None  # path of the picture
     caption: str | None
 
 
@@ -107,6 +117,16 @@ def content_of(db: Path) -> DatabaseContent:
         llm=llm,
         captioner=captioner,
     )
+
+
+def product_types(
+    connection: duckdb.DuckDBPyConnection, products: Collection[int]
+) -> dict[int, str]:
+    """Return the core word of each of these products whose word MIN_OF_TYPE of them share."""
+    rows = connection.execute(TYPES).fetchall()
+    found = {int(p): str(word) for p, word in rows if p in products}
+    counts = Counter(found.values())
+    return {p: word for p, word in found.items() if counts[word] >= MIN_OF_TYPE}
 
 
 def stages_of(db: Path) -> tuple[int, ...]:

@@ -96,9 +96,12 @@ class RunGroup:
         """Return the measure by which a model reads the most of a product."""
         return Scores.load(self.units[0].run(key)).widest
 
-    def image_weights(self, key: str) -> dict[str, Mean]:
-        """Return the picture's mean weight in M by category (Table 6)."""
-        found = [one.image_weight or {} for one in self.results(key)]
+    def image_weights(self, key: str, *, by_type: bool = False) -> dict[str, Mean]:
+        """Return the picture's mean weight in M by category, or by type of product (Table 6)."""
+        found = [
+            (one.image_weight_by_type if by_type else one.image_weight) or {}
+            for one in self.results(key)
+        ]
         names = sorted({name for one in found for name in one})
         means = {name: Mean.of([one.get(name) for one in found]) for name in names}
         return {name: mean for name, mean in means.items() if mean is not None}

@@ -20,13 +20,15 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True)
 class RunResult:
-    """A model's measures on a split; the last three fields are Query-LIFE's alone."""
+    """A model's measures on a split; the last four fields are Query-LIFE's alone."""
 
     model: str
     split: str
     scores: dict[str, ScoreMetrics]
     minutes: float = 0.0
-    image_weight: dict[str, float | None] | None = None
+    parameters: int | None = None
+    image_weight: dict[str, float | None] | None = None  # by category
+    image_weight_by_type: dict[str, float | None] | None = None  # by core word
     candidates: BenchmarkSize | None = None
     config: FitConfig | None = None
 
@@ -39,8 +41,9 @@ class RunResult:
         """Return plain values under the keys of measured.json."""
         plain: dict[str, object] = {"model": self.model, "split": self.split}
         plain |= {name: score.to_dict() for name, score in self.scores.items()}
-        if self.image_weight is not None:
-            plain["image_weight"] = self.image_weight
+        for name in ("parameters", "image_weight", "image_weight_by_type"):
+            if (value := getattr(self, name)) is not None:
+                plain[name] = value
         if self.candidates is not None:
             plain["candidates"] = self.candidates.to_dict()
         if self.config is not None:
@@ -56,7 +59,7 @@ class RunResult:
         """Return what `write` wrote."""
         values: dict[str, dict[str, object]] = json.loads((folder / MEASURED).read_text("utf-8"))
         plain: Mapping[str, object] = values
-        minutes = plain["minutes"]
+        minutes, parameters = plain["minutes"], plain.get("parameters")
         return cls(
             model=str(plain["model"]),
             split=str(plain["split"]),
@@ -64,7 +67,9 @@ class RunResult:
                 name: ScoreMetrics.from_dict(values[name]) for name in SCORES if name in values
             },
             minutes=float(minutes) if isinstance(minutes, int | float) else 0.0,
+            parameters=parameters if isinstance(parameters, int) else None,
             image_weight=_weights(values.get("image_weight")),
+            image_weight_by_type=_weights(values.get("image_weight_by_type")),
             candidates=_optional(BenchmarkSize.from_dict, values.get("candidates")),
             config=_optional(FitConfig.from_dict, values.get("config")),
         )

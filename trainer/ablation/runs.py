@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from genfilt.common.atomic import replaced, replaced_folder
+from genfilt.common.atomic import replaced_folder
 from genfilt.common.console import say
-from trainer.ablation.database_content import content_of, stages_of
+from trainer.ablation.database_content import content_of, product_types, stages_of
 from trainer.ablation.models import BASELINES, FULL, VARIANTS, ComparedModel, model_of
 from trainer.ablation.plan import AblationSettings, Unit, claim
+from trainer.ablation.query_vectors import QueryVectors
 from trainer.ablation.run_pool import run_missing
 from trainer.ablation.run_result import MEASURED, RunResult
 from trainer.ablation.scores import Scores
-from trainer.baselines.baseline import Baseline, Material, train_rows
+from trainer.baselines.baseline import Baseline, Material, train_rows, weights_of
 from trainer.database.catalogue import Catalogue, Rows, load_catalogue
 from trainer.database.reading import open_database
 from trainer.evaluation.candidates import Benchmark, load_benchmark
@@ -31,7 +31,7 @@ from trainer.training import checkpoint
 from trainer.training.fit import fit
 from trainer.training.objective import parts_of
 
-VECTORS, ATTACKED = "vectors.npz", "attacked"
+ATTACKED = "attacked"
 
 
 def run_all(
@@ -94,19 +94,25 @@ class Bench:
     db: Path
     catalogue: Catalogue
     benchmark: Benchmark
+    val: Benchmark
     train: Rows
+    types: dict[int, str]
+    """The split's products by their core words, of words that several have."""
 
     @classmethod
     def read(cls, db: Path, split: str) -> Bench:
         """Read a database; its candidate lists lie where `trainer evaluate` keeps them."""
         with open_database(db) as connection:
             catalogue = load_catalogue(connection)
-            benchmark = load_benchmark(connection, db.parent / "candidates", split)
-            return cls(db, catalogue, benchmark, train_rows(connection, catalogue))
+            lists = db.parent / "candidates"
+            benchmark = load_benchmark(connection, lists, split)
+            val = benchmark if split == "val" else load_benchmark(connection, lists, "val")
+            types = product_types(connection, benchmark.categories)
+            return cls(db, catalogue, benchmark, val, train_rows(connection, catalogue), types)
 
     def material(self, seed: int) -> Material:
         """Return the data of a baseline."""
-        return Material(self.catalogue, self.benchmark, self.train, seed)
+        return Material(self.catalogue, self.benchmark, self.train, seed, self.val)
 
 
 def _run(unit: Unit, key: str, bench: Bench, settings: AblationSettings) -> None:
@@ -152,27 +158,33 @@ def _take_first_stage(unit: Unit, run: Path) -> None:
     say(f"Stage 1 is that of {unit.run(FULL)}: this model leaves nothing out in it.")
 
 
-def _encoded(run: Path, bench: Bench) -> EncodedBenchmark:
+def _encoded(run: Path, bench: Bench) -> tuple[EncodedBenchmark, int]:
+    """Return the vectors of a run's last stage, and how many weights the model has."""
     model = checkpoint.load_model(checkpoint.latest_stage(run))
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
-    return encode(model, bench.catalogue, bench.benchmark)
+    return encode(model, bench.catalogue, bench.benchmark), weights_of(model)
 
 
 def _measured_variant(variant: ComparedModel, unit: Unit, bench: Bench) -> RunResult:
     run = unit.run(variant.key)
-    encoded = _encoded(run, bench)
-    _keep_vectors(encoded, bench.benchmark, run)
+    encoded, parameters = _encoded(run, bench)
+    QueryVectors.of(encoded.of_query, bench.benchmark).save(run)
     return replace(
         _measured(variant.name, encoded.scorers(), bench.benchmark, run),
-        image_weight=image_weights(encoded, bench.benchmark),
+        parameters=parameters,
+        image_weight=image_weights(encoded, bench.benchmark.categories),
+        image_weight_by_type=image_weights(encoded, bench.types),
         candidates=BenchmarkSize.of(bench.benchmark, encoded.white),
         config=checkpoint.load_config(checkpoint.latest_stage(run)),
     )
 
 
 def _measured_baseline(baseline: Baseline, unit: Unit, bench: Bench, folder: Path) -> RunResult:
-    scorers = baseline.scorers(bench.material(unit.seed))
-    return _measured(baseline.name, scorers, bench.benchmark, folder)
+    found = baseline.scores(bench.material(unit.seed))
+    if found.vectors is not None:
+        QueryVectors.of(found.vectors, bench.benchmark).save(folder)
+    result = _measured(baseline.name, found.scorers, bench.benchmark, folder)
+    return replace(result, parameters=found.parameters)
 
 
 def _measured(
@@ -182,27 +194,6 @@ def _measured(
     scores.save(folder)
     measures = {key: measure(scorer, benchmark) for key, scorer in scores.scorers().items()}
     return RunResult(name, benchmark.split, measures)
-
-
-def shown_query(benchmark: Benchmark) -> int:
-    """Return the query that Figure 5 shows: the one with the most lists, then the smallest."""
-    queries, lists = np.unique(benchmark.candidate_query, return_counts=True)
-    return int(queries[np.argmax(lists)]) if len(queries) else int(benchmark.query[0])
-
-
-def _keep_vectors(encoded: EncodedBenchmark, benchmark: Benchmark, run: Path) -> None:
-    q = shown_query(benchmark)
-    listed = benchmark.candidates[benchmark.candidate_query == q]
-    labelled = benchmark.product[benchmark.query == q]
-    products = np.unique(np.concatenate([listed[listed >= 0], labelled])).astype(np.int32)
-    kinds = np.zeros(len(products), dtype=np.int8)  # 0: drawn, 1: relevant, -1: labelled otherwise
-    kinds[np.isin(products, labelled[~benchmark.positive[benchmark.query == q]])] = -1
-    kinds[np.isin(products, labelled[benchmark.positive[benchmark.query == q]])] = 1
-    kinds[np.isin(products, listed[:, 0])] = 1
-    query = encoded.query.at(np.array([q], dtype=np.int32))[0]
-    fused = encoded.fused.at(products)
-    with replaced(run / VECTORS) as part, part.open("wb") as file:
-        np.savez_compressed(file, q=q, query=query, fused=fused, kinds=kinds)
 
 
 def _measure_under_attack(unit: Unit, settings: AblationSettings, attacks: Sequence[Path]) -> None:
@@ -216,7 +207,7 @@ def _measure_under_attack(unit: Unit, settings: AblationSettings, attacks: Seque
                 continue
             bench = bench or Bench.read(db, settings.split)
             if key == FULL:
-                scorers = _encoded(unit.run(key), bench).scorers()
+                scorers = _encoded(unit.run(key), bench)[0].scorers()
                 result = _measured(model_of(FULL).name, scorers, bench.benchmark, folder)
             else:
                 result = _measured_baseline(compared[key], unit, bench, folder)

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from genfilt.common.atomic import replaced
+from genfilt.common.photos import jpeg
 from genfilt.common.statistics import wilson_interval
 from trainer.ablation.compare import Difference, Mean
 from trainer.ablation.database_content import found_by_category, generated_texts
 from trainer.ablation.evidence import RunGroup
 from trainer.ablation.models import FULL, VARIANTS
+from trainer.ablation.paper_figures import IMAGE_WEIGHTS, paper_difference, paper_figure
 from trainer.evaluation.markdown_table import table
 from trainer.evaluation.measures import CUTS
 
 FIGURES = ("auc", *(f"recall@{k}" for k in CUTS))
 HEADS = ("AUC", *(f"Recall@{k}" for k in CUTS))
+Scored = tuple[str, str]  # a model's key and one of its scores
+THUMBNAIL_SIDE, THUMBNAIL_QUALITY = 96, 85
 COMPARED_CUT = 10  # the k of Recall@k in comparisons, as in the paper's figures
 
 
 def all_models(group: RunGroup) -> list[str]:
-    """Return Table 2: every model on Q->T, Q->I and Q->M."""
+    """Return Table 2: every model on Q->T, Q->I and Q->M, with the paper's AUC beside."""
     lines: list[str] = []
     for measure in ("Q->T", "Q->I", "Q->M"):
         rows = []
         for key in group.keys:
             means = [group.mean(key, measure, figure) for figure in FIGURES]
             if any(mean is not None for mean in means):
-                rows.append([group.name_of(key), *means])
-        chance = _chance(group)
-        lines += table([measure, *HEADS], [*rows, ["random order", "0.500", *chance]])
+                paper = _paper(key, measure)
+                rows.append([group.name_of(key), _millions(group, key), *means, paper])
+        chance = [None, "0.500", *_chance(group), None]
+        heads = [measure, "weights", *HEADS, "AUC in the paper"]
+        lines += table(heads, [*rows, ["random order", *chance]])
     return lines
+
+
+def _paper(key: str, measure: str) -> str | None:
+    found = paper_figure(key, measure, "auc")
+    return None if found is None else f"{found:.3f}"
+
+
+def _millions(group: RunGroup, key: str) -> str | None:
+    count = group.results(key)[0].parameters
+    return None if count is None else f"{count / 1e6:.1f} M"
 
 
 def by_query_words(group: RunGroup) -> list[str]:
@@ -53,29 +74,51 @@ def _chance(group: RunGroup) -> list[Mean | None]:
 def sum_of_scores(group: RunGroup) -> list[str]:
     """Return Table 3: the sum of both scores against the score of the fused product."""
     rows = [
-        [name, *(group.mean(FULL, measure, figure) for figure in FIGURES)]
-        for name, measure in (("Q->T + Q->I", "Q->T+Q->I"), ("Q->M", "Q->M"))
+        [measure, group.name_of(key)]
+        + [group.mean(key, measure, figure) for figure in FIGURES]
+        + [_paper(key, measure)]
+        for key, measure in (
+            ("blip2", "Q->T+Q->I"),
+            ("blip2-tuned", "Q->T+Q->I"),
+            (FULL, "Q->T+Q->I"),
+            (FULL, "Q->M"),
+        )
+        if key in group.keys
     ]
-    return table(["Query-LIFE", *HEADS], rows)
+    return table(["score", "model", *HEADS, "AUC in the paper"], rows)
 
 
 def claims(group: RunGroup) -> list[str]:
-    """Return the paper's claims, each as a paired comparison with its conclusion."""
-    compared = [
-        (f"Q->M above {measure}", (FULL, "Q->M"), (FULL, measure))
-        for measure in ("Q->T", "Q->I", "Q->T+Q->I")
-    ]
-    compared += [
-        (f"{part} helps Q->M", (FULL, "Q->M"), (key, "Q->M"))
-        for key, part in ((one.key, one.part) for one in VARIANTS if one.part)
-        if key in group.keys
-    ]
+    """Return the paper's claims (section 4.4), each as a paired comparison with its conclusion."""
     rows = []
-    for name, first, second in compared:
+    for name, first, second in _compared(set(group.keys)):
         for figure, k in (("AUC", None), (f"Recall@{COMPARED_CUT}", COMPARED_CUT)):
-            rows.append([name, figure, *_difference(group.gap(first, second, k))])
+            paper = paper_difference(first, second, figure.lower())
+            cells = _difference(group.gap(first, second, k))
+            rows.append([name, figure, *cells, None if paper is None else f"{paper:+.3f}"])
     heads = ["claim", "figure", "difference", "95 % over queries", "p, queries", "p, runs"]
-    return table([*heads, "better in", "conclusion"], rows)
+    return table([*heads, "better in", "conclusion", "the paper's"], rows)
+
+
+def _compared(keys: set[str]) -> Iterator[tuple[str, Scored, Scored]]:
+    """Yield claims by name: the first (model, measure) is said to be above the second."""
+    for measure in ("Q->T", "Q->I", "Q->T+Q->I"):
+        yield f"Q->M above {measure}", (FULL, "Q->M"), (FULL, measure)
+    if "bert" in keys:
+        yield "Q->M above BERT", (FULL, "Q->M"), ("bert", "Q->T")
+        for other, name in (("clip", "CLIP"), ("blip2", "BLIP-2")):
+            if other in keys:
+                yield f"BERT above {name} zero-shot, titles", ("bert", "Q->T"), (other, "Q->T")
+    if "blip2-tuned" in keys:
+        for measure in ("Q->T", "Q->I", "Q->T+Q->I"):
+            tuned = ("blip2-tuned", measure)
+            if "blip2" in keys:
+                yield f"BLIP-2 fine-tuned above zero-shot, {measure}", tuned, ("blip2", measure)
+            yield f"Query-LIFE above BLIP-2 fine-tuned, {measure}", (FULL, measure), tuned
+    for variant in VARIANTS:
+        if variant.part is not None and variant.key in keys:
+            for measure in ("Q->T", "Q->I", "Q->M"):
+                yield f"{variant.part} helps {measure}", (FULL, measure), (variant.key, measure)
 
 
 def _difference(found: Difference | None) -> list[object]:
@@ -92,19 +135,39 @@ def _difference(found: Difference | None) -> list[object]:
 
 
 def image_weights(group: RunGroup) -> list[str]:
-    """Return Table 6: the picture's weight in M by category, with and without QMF."""
-    with_it = group.image_weights(FULL)
-    both = "without-qmf" in group.keys
-    without = group.image_weights("without-qmf") if both else {}
-    rows = [[name, mean, without.get(name)] for name, mean in with_it.items()]
-    return table(["category", "with QMF", "without QMF"], rows)
+    """Return Table 6: the picture's weight in M by category and by type, with and without QMF."""
+    lines: list[str] = []
+    for head, by_type in (("category", False), ("type of product", True)):
+        with_it = group.image_weights(FULL, by_type=by_type)
+        both = "without-qmf" in group.keys
+        without = group.image_weights("without-qmf", by_type=by_type) if both else {}
+        rows = [[name, mean, without.get(name)] for name, mean in with_it.items()]
+        if rows:
+            lines += table([head, "with QMF", "without QMF"], rows)
+    paper = [[name, *(f"{x:.2f}" for x in pair)] for name, pair in IMAGE_WEIGHTS.items()]
+    return lines + table(["in the paper", "with QMF", "without QMF"], paper)
 
 
-def generators(group: RunGroup) -> list[str]:
-    """Return Table 7: a sample of titles, their attributes, and their pictures' captions."""
-    rows = generated_texts(group.units[0].db)
-    heads = ["title", "attributes", "caption"]
-    return table(heads, [[row.title, row.attributes, row.caption] for row in rows])
+def generators(group: RunGroup, path: Path) -> list[str]:
+    """Return Table 7: a sample of titles, their attributes, and their pictures with captions.
+
+    Small copies of the pictures go to the folder of the report at `path`.
+    """
+    rows = []
+    for number, row in enumerate(generated_texts(group.units[0].db)):
+        copy = path.with_suffix("") / f"{group.name}-product-{number}.jpg"
+        rows.append([row.title, row.attributes, _picture(row.image, copy, path), row.caption])
+    return table(["title", "attributes", "picture", "caption"], rows)
+
+
+def _picture(image: str | None, copy: Path, path: Path) -> str | None:
+    """Return a link to a picture's small copy; None where it cannot be read."""
+    made = None if image is None else jpeg(Path(image), THUMBNAIL_SIDE, THUMBNAIL_QUALITY)
+    if made is None:
+        return None
+    with replaced(copy) as part:
+        part.write_bytes(made)
+    return f"![]({os.path.relpath(copy, path.parent)})"
 
 
 def corrections(group: RunGroup) -> list[str]:

@@ -15,7 +15,7 @@ from genfilt.common.arrays import Rows as RowNumbers
 from genfilt.common.errors import UserError
 from trainer.database.catalogue import Catalogue, Rows, load_rows
 from trainer.evaluation.candidates import Benchmark
-from trainer.evaluation.scorers import Scorer, pairs_of, tabulated
+from trainer.evaluation.scorers import Scorer, VectorsOfQuery, pairs_of, tabulated
 
 SCRATCH = "small, from scratch"
 
@@ -28,11 +28,31 @@ class Material:
     benchmark: Benchmark
     train: Rows  # train clicks and labels
     seed: int
+    val: Benchmark | None = None
+    """What a trained baseline's epochs are judged by."""
 
     @property
     def pairs(self) -> tuple[Integers, Integers]:
         """The distinct (q, p) that are scored, sorted."""
         return pairs_of(self.benchmark)
+
+
+@dataclass(frozen=True)
+class BaselineScores:
+    """What a baseline gave: scorers by measure ("Q->T", "Q->I", "Q->T+Q->I", "Q->M")."""
+
+    scorers: dict[str, Scorer]
+    parameters: int | None = None
+    """Weights of the model, frozen ones too; None where it has none."""
+    vectors: VectorsOfQuery | None = None
+    """Vectors for Figure 5, of a model that has them."""
+
+
+class Parameterised(Protocol):
+    """A model of torch, or one in its manner."""
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """Return the weights."""
 
 
 class Baseline(Protocol):
@@ -42,8 +62,8 @@ class Baseline(Protocol):
     def name(self) -> str:
         """Its name in tables, with "small, from scratch" where no weights were given."""
 
-    def scorers(self, material: Material) -> dict[str, Scorer]:
-        """Return scores by measure ("Q->T", "Q->I", "Q->M"), after training where it trains."""
+    def scores(self, material: Material) -> BaselineScores:
+        """Return its scores of the material's benchmark, after training where it trains."""
 
 
 def train_rows(connection: duckdb.DuckDBPyConnection, catalogue: Catalogue) -> Rows:
@@ -111,13 +131,17 @@ def by_text(
     return tabulated(queries, products, found[place.ravel()])
 
 
+def weights_of(model: Parameterised) -> int:
+    """Return how many weights a model has, frozen ones too."""
+    return sum(weight.numel() for weight in model.parameters())
+
+
 def device() -> torch.device:
     """Return where baselines compute."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def shuffled(size: int, batch: int, epochs: int, seed: int) -> Iterator[RowNumbers]:
+def shuffled(size: int, batch: int, epoch: int, seed: int) -> Iterator[RowNumbers]:
     """Yield places (batch,) of `size` rows, each epoch in a new order."""
-    for epoch in range(epochs):
-        order = np.random.default_rng((seed, epoch)).permutation(size)
-        yield from np.array_split(order, -(-size // batch))
+    order = np.random.default_rng((seed, epoch)).permutation(size)
+    yield from np.array_split(order, -(-size // batch))

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.baselines.baseline import SCRATCH, Material, device
+from trainer.baselines.baseline import SCRATCH, BaselineScores, Material, device
 from trainer.baselines.named_checkpoint import read_checkpoint
 from trainer.baselines.pixels import SMALL_SIDE, small_pictures
 from trainer.baselines.towers import TowerScores, align, refine
 from trainer.config import ModelConfig
-from trainer.evaluation.scorers import Scorer
 from trainer.model.encoder import load_tokenizer
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ class Blip2:
         model: a folder or hub name of a Blip2ForImageTextRetrieval; None for a small one, which
             is trained on titles and pictures of the train products first.
         tuned: whether it is fine-tuned on the train rows; its frozen tower stays as it is.
-        epochs: passes over the train rows.
         first_epochs: passes over titles and pictures, for the small one.
     """
 
@@ -41,12 +39,10 @@ class Blip2:
         model: str | None = None,
         *,
         tuned: bool = False,
-        epochs: int = 2,
         first_epochs: int = 12,
     ) -> None:
         self.model = model
         self.tuned = tuned
-        self.epochs = epochs
         self.first_epochs = first_epochs
 
     @property
@@ -54,8 +50,8 @@ class Blip2:
         """BLIP-2, zero-shot or fine-tuned, and the origin of its weights."""
         return f"BLIP-2 {'fine-tuned' if self.tuned else 'zero-shot'} ({self.model or SCRATCH})"
 
-    def scorers(self, material: Material) -> dict[str, Scorer]:
-        """Return Q->T, Q->I, their sum, and Q->M.
+    def scores(self, material: Material) -> BaselineScores:
+        """Return Q->T, Q->I, their sum, and Q->M of query and title joined.
 
         Raises:
             UserError: the model cannot be read whole.
@@ -66,9 +62,8 @@ class Blip2:
             align(towers, material, self.first_epochs)
         if self.tuned:
             rate = SCRATCH_RATE if self.model is None else RATE
-            refine(towers, material, self.epochs, rate)
-        scores = TowerScores(towers, material)
-        return scores.apart() | {"Q->M": scores.together()}
+            refine(towers, material, self.name, rate)
+        return TowerScores(towers, material).all()
 
 
 class Blip2Towers(nn.Module):

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.baselines.baseline import SCRATCH, Material, device
+from trainer.baselines.baseline import SCRATCH, BaselineScores, Material, device
 from trainer.baselines.named_checkpoint import read_checkpoint
 from trainer.baselines.pixels import SMALL_SIDE, small_pictures
 from trainer.baselines.towers import TowerScores, align
 from trainer.config import ModelConfig
-from trainer.evaluation.scorers import Scorer
 from trainer.model.encoder import load_tokenizer
 
 if TYPE_CHECKING:
@@ -39,8 +38,8 @@ class Clip:
         """CLIP, and the origin of its weights."""
         return f"CLIP zero-shot ({self.model or SCRATCH})"
 
-    def scorers(self, material: Material) -> dict[str, Scorer]:
-        """Return Q->T, Q->I and their sum; CLIP has no M.
+    def scores(self, material: Material) -> BaselineScores:
+        """Return Q->T, Q->I and their sum, and Q->M of query and title joined.
 
         Raises:
             UserError: the model cannot be read whole.
@@ -49,7 +48,7 @@ class Clip:
         towers = (_small() if self.model is None else _named(self.model)).to(device())
         if self.model is None:
             align(towers, material, self.epochs)
-        return TowerScores(towers, material).apart()
+        return TowerScores(towers, material).all()
 
 
 class ClipTowers(nn.Module):

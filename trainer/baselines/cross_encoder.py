@@ -9,17 +9,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genfilt.common.arrays import Floats
-from genfilt.common.console import track
 from trainer.baselines.baseline import (
     SCRATCH,
+    BaselineScores,
     Material,
     by_text,
     device,
     shuffled,
+    weights_of,
     with_negatives,
 )
+from trainer.baselines.convergence import until_converged
 from trainer.config import ModelConfig
-from trainer.evaluation.scorers import Scorer
 from trainer.model.encoder import load_bert, load_tokenizer
 
 BATCH, SCORED = 32, 256
@@ -33,12 +34,10 @@ class CrossEncoder:
 
     Args:
         model: its BERT, a checkpoint's or one from scratch.
-        epochs: passes over the train rows.
     """
 
-    def __init__(self, model: ModelConfig, epochs: int = 2) -> None:
+    def __init__(self, model: ModelConfig) -> None:
         self.model = model
-        self.epochs = epochs
 
     @property
     def name(self) -> str:
@@ -46,7 +45,7 @@ class CrossEncoder:
         kept = f", first {self.model.bert_layers} layers" if self.model.bert_layers else ""
         return f"BERT cross encoder ({self.model.bert or SCRATCH}{kept})"
 
-    def scorers(self, material: Material) -> dict[str, Scorer]:
+    def scores(self, material: Material) -> BaselineScores:
         """Return Q->T of the model that the train rows gave.
 
         Raises:
@@ -55,7 +54,8 @@ class CrossEncoder:
         torch.manual_seed(material.seed)
         reader = _Reader(self.model).to(device())
         self._train(reader, material)
-        return {"Q->T": by_text(reader.scores, material)}
+        scorer = by_text(reader.scores, material)
+        return BaselineScores({"Q->T": scorer}, weights_of(reader))
 
     def _train(self, reader: _Reader, material: Material) -> None:
         rows, catalogue = with_negatives(material.train, material.seed), material.catalogue
@@ -66,12 +66,11 @@ class CrossEncoder:
                 {"params": reader.head.parameters(), "lr": FRESH_RATE},
             ]
         )
-        steps = self.epochs * -(-len(rows) // BATCH)
-        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, steps)
         reader.train()
-        with track(self.name, steps) as advance:
-            batches = shuffled(len(rows), BATCH, self.epochs, material.seed)
-            for places in batches:
+        for epoch in until_converged(
+            self.name, reader, material, lambda judged: [by_text(reader.scores, judged)]
+        ):
+            for places in shuffled(len(rows), BATCH, epoch, material.seed):
                 part = rows.at(places)
                 logits = reader(
                     catalogue.texts(catalogue.queries, part.query),
@@ -83,8 +82,6 @@ class CrossEncoder:
                 torch.autograd.backward(loss)
                 nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
                 optimizer.step()
-                schedule.step()
-                advance(1, {"loss": loss.item()})
         reader.eval()
 
 
@@ -112,8 +109,6 @@ class _Reader(nn.Module):
     @torch.inference_mode()
     def scores(self, queries: list[str], titles: list[str]) -> Iterator[Floats]:
         """Yield the scores of the pairs, batch by batch."""
-        with track("BERT cross encoder, pairs", len(queries)) as advance:
-            for start in range(0, len(queries), SCORED):
-                part = slice(start, start + SCORED)
-                yield self(queries[part], titles[part]).double().cpu().numpy()
-                advance(len(queries[part]))
+        for start in range(0, len(queries), SCORED):
+            part = slice(start, start + SCORED)
+            yield self(queries[part], titles[part]).double().cpu().numpy()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from trainer.baselines.baseline import Material
+from trainer.baselines.baseline import BaselineScores, Material
 from trainer.config import MINILM
-from trainer.evaluation.scorers import Scorer
 from trainer.evaluation.untrained import bm25, sentence_embeddings
 
 
@@ -13,9 +12,9 @@ class Bm25:
 
     name = "BM25"
 
-    def scorers(self, material: Material) -> dict[str, Scorer]:
+    def scores(self, material: Material) -> BaselineScores:
         """Return Q->T; a query of unknown words alone scores 0 everywhere."""
-        return {"Q->T": bm25(material.catalogue, material.benchmark)}
+        return BaselineScores({"Q->T": bm25(material.catalogue, material.benchmark)})
 
 
 class SentenceEmbeddings:
@@ -33,15 +32,14 @@ class SentenceEmbeddings:
         """The model by its name."""
         return f"sentence-transformers zero-shot ({self.model})"
 
-    def scorers(self, material: Material) -> dict[str, Scorer]:
+    def scores(self, material: Material) -> BaselineScores:
         """Return Q->T.
 
         Raises:
             UserError: the model cannot be read.
         """
         benchmark = material.benchmark
-        return {
-            "Q->T": sentence_embeddings(
-                material.catalogue, benchmark.queries, benchmark.products, self.model
-            )
-        }
+        scorer = sentence_embeddings(
+            material.catalogue, benchmark.queries, benchmark.products, self.model
+        )
+        return BaselineScores({"Q->T": scorer})

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Protocol, Self
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from genfilt.common.arrays import Floats, Integers
+from genfilt.common.arrays import Bools, Floats, Integers, Vectors
 from genfilt.common.console import track
 from genfilt.common.errors import UserError
-from trainer.baselines.baseline import Material, device, with_negatives
+from trainer.baselines.baseline import BaselineScores, Material, device, weights_of
+from trainer.baselines.convergence import Trained, until_converged
 from trainer.batches.reader import Batch, BatchPlan, BatchReader, loader
 from trainer.database.catalogue import Catalogue, Rows
 from trainer.evaluation.scorers import Scorer, tabulated
-from trainer.losses.contrastive import image_text_contrastive
+from trainer.losses.contrastive import contrastive, image_text_contrastive
 from trainer.serving.relevance_model import picture_reader
 
 BATCH, SCORED = 32, 256
 
 
-class Towers(Protocol):
+class Towers(Trained, Protocol):
     """A module of unit vectors of texts (N, D), and of pictures (N, K, D): K views of each."""
 
     transform: Callable[..., Tensor]
@@ -36,12 +36,6 @@ class Towers(Protocol):
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Return the weights."""
-
-    def train(self) -> Self:
-        """Go to training mode."""
-
-    def eval(self) -> Self:
-        """Go to evaluation mode."""
 
 
 def similarity(texts: Tensor, pictures: Tensor) -> Tensor:
@@ -68,6 +62,24 @@ class TowerScores:
             self.image = torch.cat(
                 [towers.pictures(pixels) for pixels in self._pixels(catalogue, benchmark.products)]
             )
+
+    def all(self) -> BaselineScores:
+        """Return all scores, and the vectors of a query's products."""
+        scorers = self.apart() | {"Q->M": self.together()}
+        return BaselineScores(scorers, weights_of(self.towers), self.of_query)
+
+    def of_query(self, q: int, products: Integers) -> dict[str, Vectors]:
+        """Return the vectors of a query, of titles, and of each picture's view nearest to it."""
+        query = self.query[np.searchsorted(self.query_numbers, q)]
+        at = torch.from_numpy(np.searchsorted(self.product_numbers, products))
+        views = self.image[at]
+        nearest = torch.einsum("d,nkd->nk", query, views).argmax(dim=1)
+        found = {
+            "query": query,
+            "title": self.title[at],
+            "image": views[torch.arange(len(at), device=views.device), nearest],
+        }
+        return {name: vectors.float().cpu().numpy() for name, vectors in found.items()}
 
     def apart(self) -> dict[str, Scorer]:
         """Return Q->T and Q->I of the query alone, and their sum."""
@@ -144,34 +156,56 @@ def align(towers: Towers, material: Material, epochs: int) -> None:
         same = torch.from_numpy(contents[:, None] == contents[None]).to(titles.device)
         return image_text_contrastive(pictures.mean(dim=1), titles, same, raw.exp().clamp(0.01))
 
-    _train(towers, [raw], rows, material, epochs, loss, rate=1e-3)
+    _train(towers, [raw], rows, material, range(epochs), loss, rate=1e-3)
 
 
-def refine(towers: Towers, material: Material, epochs: int, rate: float) -> None:
-    """Fine-tune towers by log loss on train rows: query with title, with picture, and joined."""
+def refine(towers: Towers, material: Material, name: str, rate: float) -> None:
+    """Fine-tune towers by eq. 2 on train rows: query with titles, with pictures, and joined.
+
+    Epochs are run until the AUC of Q->T, Q->I and their sum has converged on val.
+
+    Each row's query, and its query and title as one text, stand against all products of the batch;
+    the positive ones are those that the train rows call relevant to the query.
+    """
     catalogue = material.catalogue
-    scale = nn.Parameter(torch.full((3,), 8.0, device=device()))
-    bias = nn.Parameter(torch.zeros(3, device=device()))
+    relevant = relevant_pairs(material.train)
+    raw = nn.Parameter(torch.tensor(np.log(0.07), device=device(), dtype=torch.float32))
 
     def loss(batch: Batch) -> Tensor:
         rows = batch.rows
         queries = catalogue.texts(catalogue.queries, rows.query)
-        titles = catalogue.texts(catalogue.titles, rows.product)
-        of = torch.from_numpy(batch.product_of_row).to(device())
-        pictures = towers.pictures(batch.images.to(device()))[of]
-        query, title = towers.texts(queries), towers.texts(titles)
-        both = towers.texts([joined(q, t) for q, t in zip(queries, titles, strict=True)])
-        scores = [
-            (query * title).sum(dim=1),
-            similarity(query, pictures),
-            similarity(both, pictures),
-        ]
-        logits = torch.stack(scores, dim=1) * scale + bias  # (B, 3)
-        target = torch.from_numpy(rows.positive).to(logits)[:, None].expand_as(logits)
-        return functional.binary_cross_entropy_with_logits(logits, target)
+        own = catalogue.texts(catalogue.titles, rows.product)
+        mask = torch.from_numpy(relevant(rows.query, batch.products)).to(device())
+        # A text with an irrelevant title belongs to no picture.
+        right = mask & torch.from_numpy(rows.positive).to(device())[:, None]
+        query = towers.texts(queries)
+        both = towers.texts([joined(q, t) for q, t in zip(queries, own, strict=True)])
+        titles = towers.texts(catalogue.texts(catalogue.titles, batch.products))
+        pictures = towers.pictures(batch.images.to(device())).mean(dim=1)
+        temperature = raw.exp().clamp(0.01)
+        return (
+            contrastive(query, titles, mask, temperature)
+            + contrastive(query, pictures, mask, temperature)
+            + contrastive(both, pictures, right, temperature)
+        )
 
-    rows = with_negatives(material.train, material.seed)
-    _train(towers, [scale, bias], rows, material, epochs, loss, rate)
+    def scorers(judged: Material) -> Collection[Scorer]:
+        return TowerScores(towers, judged).apart().values()
+
+    epochs = until_converged(name, towers, material, scorers)
+    _train(towers, [raw], material.train, material, epochs, loss, rate)
+
+
+def relevant_pairs(rows: Rows) -> Callable[[Integers, Integers], Bools]:
+    """Return (queries (B,), products (U,)) -> which the rows call relevant, (B, U)."""
+    width = int(rows.product.max(initial=0)) + 1
+    kept = rows.positive
+    codes = np.unique(rows.query[kept].astype(np.int64) * width + rows.product[kept])
+
+    def relevant(queries: Integers, products: Integers) -> Bools:
+        return np.isin(queries.astype(np.int64)[:, None] * width + products[None], codes)
+
+    return relevant
 
 
 def _train(
@@ -179,18 +213,17 @@ def _train(
     more: list[nn.Parameter],
     rows: Rows,
     material: Material,
-    epochs: int,
+    epochs: Iterable[int],
     loss: Callable[[Batch], Tensor],
     rate: float,
 ) -> None:
     trained = [weight for weight in towers.parameters() if weight.requires_grad]
     groups = [{"params": trained, "lr": rate}, {"params": more, "lr": 1e-2}]
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
-    plan = BatchPlan(len(rows), BATCH, epochs, material.seed)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, plan.batches)
     reader = BatchReader(rows, material.catalogue.images, towers.transform, seed=None)
     towers.train()
-    with track(type(towers).__name__, plan.batches) as advance:
+    for epoch in epochs:
+        plan = BatchPlan(len(rows), BATCH, 1, material.seed + epoch)
         for batch in loader(reader, plan, 0, workers=0):
             if len(batch.products) == 0:
                 continue
@@ -199,8 +232,6 @@ def _train(
             torch.autograd.backward(value)
             nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
-            schedule.step()
-            advance(1, {"loss": value.item()})
 
 
 def _slices(count: int, size: int = SCORED) -> Iterator[slice]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,15 @@ class EncodedBenchmark:
             "Q->I": images,
             "Q->T+Q->I": added(titles, images),
             "Q->M": inner_product(self.query, self.fused),
+        }
+
+    def of_query(self, q: int, products: Integers) -> dict[str, Vectors]:
+        """Return the vectors of a query, and of titles, pictures and M of products."""
+        return {
+            "query": self.query.at(np.array([q], dtype=np.int32))[0],
+            "title": self.title.at(products),
+            "image": self.image.at(products),
+            "fused": self.fused.at(products),
         }
 
 
@@ -125,13 +134,19 @@ def _stacked(parts: list[Tensor], width: int) -> Vectors:
     return np.asarray(torch.cat(parts).float().cpu().numpy(), dtype=np.float32)
 
 
-def image_weights(encoded: EncodedBenchmark, benchmark: Benchmark) -> dict[str, float | None]:
-    """Return the mean weight of the picture in M over a split's products, by category (Table 6).
+def image_weights(
+    encoded: EncodedBenchmark, group_of: Mapping[int, str]
+) -> dict[str, float | None]:
+    """Return the mean weight of the picture in M by group of products (Table 6).
 
     The learned columns count alone: an untrained copy's stand in M and T, and in no picture.
+
+    Args:
+        encoded: the vectors of all those products.
+        group_of: each product's category, say.
     """
-    products = np.fromiter(benchmark.categories, np.int32, len(benchmark.categories))
-    names = np.array(list(benchmark.categories.values()))
+    products = np.fromiter(group_of, np.int32, len(group_of))
+    names = np.array(list(group_of.values()))
     fused, image, title = (
         side.at(products)[:, : encoded.learned].astype(np.float64)
         for side in (encoded.fused, encoded.image, encoded.title)

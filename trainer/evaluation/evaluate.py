@@ -115,7 +115,7 @@ def _measure(
         scores=scores,
         untrained=_measured(untrained, measured.benchmark),
         query_words=_by_words(trained | untrained, measured.groups),
-        image_weight=image_weights(encoded, measured.benchmark),
+        image_weight=image_weights(encoded, measured.benchmark.categories),
         candidates=BenchmarkSize.of(measured.benchmark, encoded.white),
         split=measured.benchmark.split,
         config=config,

@@ -35,7 +35,7 @@ def save_precision_recall(
     curves: by name (precision (T,), recall (T,), threshold (T,)); base_rate is the share of
     positives, what a random order would reach.
     """
-    figure, axes = _axes((6.4, 4.6))
+    figure, (axes,) = panels_of((6.4, 4.6))
     for place, (name, (precision, recall, _)) in enumerate(curves.items()):
         axes.step(
             recall,
@@ -61,16 +61,19 @@ def save_precision_recall(
     return save(figure, stem)
 
 
-def _axes(size: tuple[float, float]) -> tuple[Figure, Axes]:
+def panels_of(
+    size: tuple[float, float], columns: int = 1, *, shared: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `size` in inches and its plain panels side by side, axes shared or not."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#E3E3E3", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=10)
-    return figure, axes
+    panels = list(figure.subplots(1, columns, squeeze=False, sharex=shared, sharey=shared)[0])
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#E3E3E3", linewidth=0.7)
+        axes.set_axisbelow(True)
+    return figure, panels
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,8 @@ from trainer.evaluation.candidates import Benchmark
 PAIRS_AT_ONCE = 1 << 16  # vectors of so many pairs are in memory at once
 Scorer = Callable[[Integers, Integers], Floats]
 """(queries (N,), products (N,)) -> scores (N,): what a model, or a baseline, is measured by."""
+VectorsOfQuery = Callable[[int, Integers], Mapping[str, Vectors]]
+"""(q, products (N,)) -> "query" (D,) and sides (N, D) of the products: title, image, fused."""
 
 
 @dataclass(frozen=True)

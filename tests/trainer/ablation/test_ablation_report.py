@@ -27,8 +27,9 @@ from trainer.ablation.database_content import (
 from trainer.ablation.evidence import read_benchmark, run_groups
 from trainer.ablation.models import FULL
 from trainer.ablation.plan import Unit
+from trainer.ablation.query_figure import project
+from trainer.ablation.query_vectors import QueryVectors, shown_query
 from trainer.ablation.run_result import MEASURED
-from trainer.ablation.runs import shown_query
 from trainer.evaluation.encode import encode
 from trainer.evaluation.metrics import precision_recall
 from trainer.evaluation.scorers import pairs_of
@@ -156,7 +157,7 @@ def test_a_projection_keeps_the_score() -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(31, 8))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    along, across = figures.project(vectors[0], vectors[1:])
+    along, across = project(vectors[0], vectors[1:])
     np.testing.assert_allclose(along, vectors[1:] @ vectors[0])
     assert (along**2 + across**2 <= 1 + 1e-9).all()
     assert across.var() > 0
@@ -169,12 +170,16 @@ def test_kept_vectors_are_the_shown_querys(done: tuple[Path, Path]) -> None:
     run = out / "shop" / "seed-0" / FULL
     bench = runs.Bench.read(db, "val")
     encoded = encode(load_model(run / "stage3"), bench.catalogue, benchmark)
-    with np.load(run / runs.VECTORS) as kept:
-        assert int(kept["q"]) == q
-        np.testing.assert_allclose(kept["query"], encoded.query.at(np.array([q]))[0], atol=1e-6)
-        relevant = benchmark.positive & (benchmark.query == q)
-        assert (kept["kinds"] == 1).sum() == relevant.sum()
-        assert (kept["kinds"] == -1).sum() == (~benchmark.positive & (benchmark.query == q)).sum()
+    kept = QueryVectors.load(run)
+    assert kept.q == q
+    np.testing.assert_allclose(kept.query, encoded.query.at(np.array([q]))[0], atol=1e-6)
+    relevant = benchmark.positive & (benchmark.query == q)
+    assert (kept.kinds == 1).sum() == relevant.sum()
+    assert (kept.kinds == -1).sum() == (~benchmark.positive & (benchmark.query == q)).sum()
+    assert set(kept.sides) == {"title", "image", "fused"}
+    baseline = QueryVectors.load(run.with_name("blip2"))
+    assert set(baseline.sides) == {"title", "image"}
+    assert len(baseline.sides["image"]) == len(kept.kinds)
 
 
 def test_the_report_has_every_table_and_figure(done: tuple[Path, Path], tmp_path: Path) -> None:
@@ -185,8 +190,15 @@ def test_the_report_has_every_table_and_figure(done: tuple[Path, Path], tmp_path
     for name in ("without QMA", "BM25", "random order", "Attacked catalogues", "| all |"):
         assert name in text
     assert "nan" not in text
-    pictures = re.findall(r"!\[.*?\]\((.+?)\)", text)
+    assert "BLIP-2 fine-tuned above zero-shot, Q->T" in text
+    assert "| GenFilt helps Q->M | AUC |" in text
+    pictures = re.findall(r"!\[.+?\]\((.+?)\)", text)
     assert len(pictures) == 4
+    copies = re.findall(r"!\[\]\((.+?)\)", text)
+    assert copies
+    for name in copies:
+        with Image.open(path.parent / name) as image:
+            assert max(image.size) <= 96
     for name in pictures:
         picture = path.parent / name
         with Image.open(picture) as image:
@@ -220,7 +232,7 @@ def test_small_stand_ins_are_named_in_every_table(done: tuple[Path, Path]) -> No
 
     (group,) = run_groups(done[0])
     lines = [line for line in all_models(group) if re.match(r"\| (CLIP|BLIP-2|BERT)", line)]
-    assert len(lines) == 9  # BERT in one, CLIP in two, BLIP-2 and its tuned self in three
+    assert len(lines) == 10  # BERT in one, CLIP, BLIP-2 and its tuned self in three
     assert all("small, from scratch" in line for line in lines)
 
 

@@ -105,7 +105,8 @@ def test_models_are_measured_as_by_evaluate(done: tuple[Path, Path], tmp_path: P
     shutil.copytree(out / "shop" / "seed-0" / FULL, tmp_path / "run")
     expected = evaluate(tmp_path / "run", db).to_dict()
     found = measures(out, FULL)
-    assert set(found) == {*SCORES, "model", "split", "image_weight", "candidates", "config"}
+    beside = {"model", "split", "image_weight", "candidates", "config"}
+    assert set(found) == {*SCORES, *beside, "parameters", "image_weight_by_type"}
     assert all(found[name] == expected[name] for name in found if name != "model")
     for key in ("bm25", "sentence-embeddings"):
         (untrained,) = (row for row in UNTRAINED if UNTRAINED[row] == key)

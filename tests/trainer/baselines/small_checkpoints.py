@@ -19,4 +19,5 @@ def material_of(db: Path, seed: int = 0) -> Material:
     with open_database(db) as connection:
         catalogue = load_catalogue(connection)
         benchmark = load_benchmark(connection, db.parent / "candidates", "val")
-        return Material(catalogue, benchmark, train_rows(connection, catalogue), seed)
+        rows = train_rows(connection, catalogue)
+        return Material(catalogue, benchmark, rows, seed, benchmark)

@@ -77,7 +77,7 @@ def test_bm25_is_the_formula(material: Material) -> None:
             total += idf * tf / (tf + norm) if df else 0.0
         expected.append(total)
     # "2" is no word to the library, whose words have two letters at least.
-    scores = Bm25().scorers(material)["Q->T"](queries, products)
+    scores = Bm25().scores(material).scorers["Q->T"](queries, products)
     order = np.corrcoef(scores, expected)[0, 1]
     assert order > 0.999
 
@@ -91,7 +91,7 @@ def test_bm25_of_unknown_words_is_zero(tmp_path: Path) -> None:
         shop.click("q", "b")
         shop.label("q", "a", 1, "val")
     material = material_of(tmp_path / "shop.duckdb")
-    assert (Bm25().scorers(material)["Q->T"](*material.pairs) == 0).all()
+    assert (Bm25().scores(material).scorers["Q->T"](*material.pairs) == 0).all()
 
 
 def test_sentence_embeddings_are_the_librarys(material: Material) -> None:
@@ -103,11 +103,11 @@ def test_sentence_embeddings_are_the_librarys(material: Material) -> None:
     queries, products = material.pairs
     q = model.encode(material.catalogue.texts(material.catalogue.queries, queries[:9]))
     t = model.encode(material.catalogue.texts(material.catalogue.titles, products[:9]))
-    found = SentenceEmbeddings().scorers(material)["Q->T"](queries[:9], products[:9])
+    found = SentenceEmbeddings().scores(material).scorers["Q->T"](queries[:9], products[:9])
     np.testing.assert_allclose(found, (q * t).sum(1), atol=1e-5)
 
 
 def test_the_cross_encoder_learns_what_titles_state(explicit: Material) -> None:
     model = ModelConfig()
-    found = measure(CrossEncoder(model, epochs=120).scorers(explicit)["Q->T"], explicit.benchmark)
+    found = measure(CrossEncoder(model).scores(explicit).scorers["Q->T"], explicit.benchmark)
     assert (found.auc.value or 0) > 0.9

@@ -22,6 +22,7 @@ from trainer.baselines.blip2 import Blip2
 from trainer.baselines.clip import Clip
 from trainer.baselines.cross_encoder import CrossEncoder
 from trainer.baselines.text_baselines import Bm25, SentenceEmbeddings
+from trainer.baselines.towers import relevant_pairs
 from trainer.config import MINILM, ModelConfig
 from trainer.database.catalogue import Rows
 from trainer.evaluation.measures import measure
@@ -33,8 +34,8 @@ def test_clip_by_folder_scores_as_the_library(material: Material, clip_folder: P
 
     model = CLIPModel.from_pretrained(clip_folder)
     processor = CLIPImageProcessorPil.from_pretrained(clip_folder)
-    scorers = Clip(str(clip_folder)).scorers(material)
-    assert set(scorers) == {"Q->T", "Q->I", "Q->T+Q->I"}
+    scorers = Clip(str(clip_folder)).scores(material).scorers
+    assert set(scorers) == {"Q->T", "Q->I", "Q->T+Q->I", "Q->M"}
     q, p = (numbers[:6] for numbers in material.pairs)
     catalogue = material.catalogue
     tokens = load_tokenizer(ModelConfig())(
@@ -57,7 +58,7 @@ def test_blip2_by_folder_scores_as_the_library(material: Material, blip2_folder:
 
     model = Blip2ForImageTextRetrieval.from_pretrained(blip2_folder)
     processor = BlipImageProcessorPil.from_pretrained(blip2_folder)
-    scorers = Blip2(str(blip2_folder)).scorers(material)
+    scorers = Blip2(str(blip2_folder)).scores(material).scorers
     q, p = (numbers[:6] for numbers in material.pairs)
     catalogue = material.catalogue
     queries = catalogue.texts(catalogue.queries, q)
@@ -79,10 +80,32 @@ def test_blip2_by_folder_scores_as_the_library(material: Material, blip2_folder:
 
 
 def test_fine_tuning_teaches_blip2_the_labels(explicit: Material) -> None:
-    scorers = Blip2(tuned=True, first_epochs=1, epochs=25).scorers(explicit)
+    scorers = Blip2(tuned=True, first_epochs=1).scores(explicit).scorers
     assert set(scorers) == {"Q->T", "Q->I", "Q->T+Q->I", "Q->M"}
     aucs = [measure(scorer, explicit.benchmark).auc.value or 0 for scorer in scorers.values()]
     assert min(aucs) > 0.9
+
+
+def test_fine_tuning_pulls_relevant_products_of_the_batch(explicit: Material) -> None:
+    rows = explicit.train
+    mask = relevant_pairs(rows)
+    products = np.unique(rows.product)
+    found = mask(rows.query, products)
+    relevant = set(zip(rows.query[rows.positive], rows.product[rows.positive], strict=True))
+    for q, row in zip(rows.query, found, strict=True):
+        assert row.tolist() == [(q, p) in relevant for p in products]
+
+
+def test_vectors_of_a_query_give_its_scores(explicit: Material) -> None:
+    found = Blip2(first_epochs=1).scores(explicit)
+    assert found.vectors is not None
+    assert found.parameters is not None
+    q, p = (numbers[:8] for numbers in explicit.pairs)
+    p = p[q == q[0]]
+    vectors = found.vectors(int(q[0]), p)
+    for side, score in (("title", "Q->T"), ("image", "Q->I")):
+        expected = found.scorers[score](np.full_like(p, q[0]), p)
+        np.testing.assert_allclose(vectors[side] @ vectors["query"], expected, atol=1e-5)
 
 
 def test_a_named_vision_tower_is_not_tuned(blip2_folder: Path) -> None:
@@ -112,7 +135,7 @@ def test_a_model_that_is_not_there_is_one_sentence(
     baseline: type[Clip | Blip2 | SentenceEmbeddings], material: Material, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="can be read from"):
-        baseline(str(tmp_path / "none")).scorers(material)
+        baseline(str(tmp_path / "none")).scores(material)
 
 
 def test_without_train_rows_it_says_what_is_missing(tmp_path: Path) -> None:
@@ -162,4 +185,4 @@ def test_an_empty_benchmark_gives_empty_scores(material: Material) -> None:
         ),
         train=nothing,
     )
-    assert len(Bm25().scorers(empty)["Q->T"](none, none)) == 0
+    assert len(Bm25().scores(empty).scorers["Q->T"](none, none)) == 0

@@ -57,10 +57,11 @@ def forecast_of(fits: Sequence[Fit], populations: Sequence[TrainPairs], log: Pai
     """Return the forecast for the train pairs of the fits.
 
     Args:
-        fits: with the pairs of the products that each scores.
+        fits: with the pairs of the products that each scores, which stand for all such train pairs.
         populations: the pairs of each fit, by which its precision is estimated.
         log: all pairs with train clicks or labels of the products that were read; the clicks are
-            the columns of a batch, those of the queries that a fit has read its rows.
+            the columns of a batch, those of the queries that a fit has read its rows. They stand
+            for those of other queries and products: of these the expectation needs no more weight.
     """
     clicks = log.only(log.clicks > 0)
     known = relevant = before = 0.0
@@ -72,7 +73,8 @@ def forecast_of(fits: Sequence[Fit], populations: Sequence[TrainPairs], log: Pai
         mass = pairs.weight * fit.relevant
         known += float(mass[pairs.known].sum())
         relevant += float(mass.sum())
-        expected = np.where(pairs.known, 0.0, mass * row_share * column_share)
+        drawn = row_share * column_share / fit.stands_for[pairs.q]
+        expected = np.where(pairs.known, 0.0, mass * drawn)
         before += float(expected.sum())
         after += expected.sum() * _share_left(
             population, expected / np.maximum(pairs.weight, 1e-12)

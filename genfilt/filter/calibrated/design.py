@@ -35,18 +35,36 @@ class Training:
         queries, products: rows that `pairs` refer to.
         values: (V,) the requested values, in the order of the arrays' columns.
         pairs: train pairs that stand for all of them.
+        stands_for: (Q,) how many queries each query of the pairs stands for, 0 where it has none.
         log: all pairs with train clicks, labels or reviews.
         made_for: written into the calibration.
-        base_rate: share of relevant pairs, where the user knows it.
+        base_rate: share of relevant pairs of the fitted queries, where the user knows it.
     """
 
     queries: Queries
     products: Products
     values: Sequence[RequestedValue]
     pairs: Pairs
+    stands_for: Floats
     log: Pairs
     made_for: dict[str, str]
     base_rate: float | None = None
+
+    @property
+    def logged(self) -> Bools:
+        """Queries with a click or label, (Q,)."""
+        return np.bincount(self.log.q, minlength=len(self.stands_for)) > 0
+
+    @property
+    def fitted(self) -> Bools:
+        """Queries that are fitted on, (Q,): all, or of a sample those of the log.
+
+        That a pair has no click tells nothing where its query has none. A fit on such queries takes
+        their pairs for irrelevant ones, and where they are many its share of relevant pairs is that
+        of the queries with clicks alone.
+        """
+        drawn = self.stands_for > 0
+        return drawn if drawn.all() else drawn & self.logged
 
 
 @dataclass(frozen=True)

@@ -27,13 +27,12 @@ from genfilt.filter.calibrated.design import (
     Training,
     counts_clicks,
 )
-from genfilt.filter.calibrated.model import Calibration
+from genfilt.filter.calibrated.model import Calibration, fit_isotonic, probability
 from genfilt.filter.calibrated.query_offsets import choose_offsets, fit_offsets
 from genfilt.filter.calibrated.title_models import FOLDS, fit_title_models
 from genfilt.filter.relevant_share import few_clicks, rate_range
 
 COVERAGE_PASSES = 3  # over weights, coverage and misclick rate: the third changes little
-ISOTONIC_ROUNDS = 30  # of expectation and isotonic regression
 RIDGE = 1.0  # on standardised weights, in pairs
 OPTIMISER_STEPS = 200
 INITIAL_OFFSET = -4.0  # logit of 0.018, a common share of relevant pairs
@@ -45,7 +44,9 @@ class Fit:
 
     Attributes:
         calibration: the rule.
-        pairs: (K) the train pairs that it was fitted on.
+        pairs: (K) train pairs that stand for all of them.
+        stands_for: (Q,) factor in the weights of each query's pairs, for the queries and products
+            that were not read.
         score: (K,) score of each pair by weights that were fitted without its query.
         relevant: (K,) estimated probability of relevance of each pair given all evidence.
         vetoed: (K,) pairs that a contradiction rules out.
@@ -56,6 +57,7 @@ class Fit:
 
     calibration: Calibration
     pairs: Pairs
+    stands_for: Floats
     score: Floats
     relevant: Floats
     vetoed: Bools
@@ -73,6 +75,12 @@ class Fit:
             vetoed=self.vetoed[keep],
             counted=self.counted[keep],
         )
+
+    def standing_for(self, pairs: float) -> Fit:
+        """Return the fit with weights that sum to so many pairs, where it has any."""
+        scale = pairs / max(float(self.pairs.weight.sum()), 1e-12)
+        its = replace(self.pairs, weight=self.pairs.weight * scale)
+        return replace(self, pairs=its, stands_for=self.stands_for * scale)
 
 
 def fit_calibration(training: Training, *, attributes: bool = True) -> Fit:
@@ -103,19 +111,43 @@ def _fit(training: Training, attributes: bool) -> Fit:
     if attributes:
         models = fit_title_models(products.written, products.fold, training.values, products.counts)
     design, pairs = Design.of(training, models, attributes).thinned(training.pairs)
-    training = replace(training, pairs=pairs)
-    found, rates = _fit_log(design, training)
+    read = training.fitted[pairs.q]
+    fit, weights = _fit_queries(design.only(read), training, pairs.only(read), models)
+    # Of the other queries nobody has seen anything: what the weights say of their pairs is all.
+    score = design.rows @ weights[:-1] + weights[-1]
+    relevant = probability(fit.calibration, score)
+    score[read], relevant[read] = fit.score, fit.relevant
+    base_rate = float((relevant * pairs.weight).sum() / pairs.weight.sum())
+    calibration = fit.calibration.for_base_rate(base_rate)
+    counted = counts_clicks(products.fold[pairs.f])
+    its = (calibration, pairs, training.stands_for, score, relevant, design.vetoed, counted)
+    return Fit(*its, fit.unseen, fit.offsets)
+
+
+def _fit_queries(
+    design: Design, training: Training, pairs: Pairs, models: dict[RequestedValue, Vectors]
+) -> tuple[Fit, Floats]:
+    """Fit the pairs of the queries that are fitted on.
+
+    Their weights are taken without the queries that each stands for: a click is one click. Returns
+    the fit and its weights.
+    """
+    queries = training.fitted
+    row = np.cumsum(queries) - 1  # of each query among those fitted on
+    weight = pairs.weight / training.stands_for[pairs.q]
+    log = replace(pairs, q=row[pairs.q], weight=weight)
+    fold = training.products.fold[pairs.f]
+    count = int(queries.sum())
+    found, rates = _fit_log(design, log, count, training.base_rate)
     evidence, weights = found.evidence, found.weights
-    fold = products.fold[pairs.f]
-    queries = len(training.queries.vectors)
-    crossed, strength = choose_offsets(found.score, pairs, fold, evidence, queries)
-    score = found.score + crossed[pairs.q, fold]
-    offsets = np.zeros_like(crossed)
+    crossed, strength = choose_offsets(found.score, log, fold, evidence, count)
+    score = found.score + crossed[log.q, fold]
+    offsets = np.zeros((len(queries), crossed.shape[1]))
     if strength is not None:
         linear = design.rows @ weights[:-1] + weights[-1]
-        offsets = fit_offsets(linear, pairs, fold, evidence, queries, strength)
-    scores, levels, relevant = _fit_isotonic(score, pairs.weight, evidence, found.relevant)
-    base_rate = float((relevant * pairs.weight).sum() / pairs.weight.sum())
+        offsets[queries] = fit_offsets(linear, log, fold, evidence, count, strength)
+    scores, levels, relevant = fit_isotonic(score, weight, evidence, found.relevant)
+    base_rate = float((relevant * weight).sum() / weight.sum())
     if rates is not None:  # the weights and the counts are two estimates of one share
         rates = min(rates[0], base_rate), max(rates[1], base_rate)
     calibration = Calibration(
@@ -129,9 +161,21 @@ def _fit(training: Training, attributes: bool) -> Fit:
         method=found.coverage.method,
         base_rate_range=rates,
     )
-    unseen = np.clip(1 - found.coverage.known, MIN_UNSEEN_SHARE, 1.0)
-    counted = counts_clicks(fold)
-    return Fit(calibration, pairs, score, relevant, design.vetoed, counted, unseen, offsets)
+    unseen = _unseen(training, found.coverage)
+    its = (calibration, pairs, training.stands_for, score, relevant, design.vetoed)
+    return Fit(*its, counts_clicks(fold), unseen, offsets), weights
+
+
+def _unseen(training: Training, coverage: Coverage) -> Floats:
+    """Return the share of each query's relevant pairs with neither click nor label, (Q,).
+
+    Of queries of the log that a sample left out it is the mean of the others; of those that the log
+    does not have, where they were not fitted on, it is all.
+    """
+    mean = np.average(coverage.known, weights=np.maximum(coverage.relevant, 1e-9))
+    known = np.where(training.logged, mean, 0.0)
+    known[training.fitted] = coverage.known
+    return np.asarray(np.clip(1 - known, MIN_UNSEEN_SHARE, 1.0))
 
 
 @dataclass(frozen=True)
@@ -153,52 +197,55 @@ class LogFit:
     score: Floats
 
 
-def _fit_log(design: Design, training: Training) -> tuple[LogFit, tuple[float, float] | None]:
+def _fit_log(
+    design: Design, pairs: Pairs, queries: int, base_rate: float | None
+) -> tuple[LogFit, tuple[float, float] | None]:
     """Fit the log, with clicks alone once more by the bounds of the share of relevant pairs.
 
     Returns the last fit and the bounds, None where there are none.
     """
-    pairs, queries = training.pairs, len(training.queries.vectors)
-    found = _fit_coverage_and_weights(design, training)
+    found = _fit_coverage_and_weights(design, pairs, queries, base_rate)
     method = found.coverage.method
     rates = rate_range(pairs, found.coverage, found.score, ~design.vetoed)
     few = few_clicks(pairs, found.score, ~design.vetoed, queries)
     if method != CLICKS_ALONE and few is None:
         return found, rates
     if method == CLICKS_ALONE and rates is not None:
-        training = replace(training, base_rate=float(np.sqrt(rates[0] * rates[1])))
+        base_rate = float(np.sqrt(rates[0] * rates[1]))
         method = BETWEEN_BOUNDS
-    found = _fit_coverage_and_weights(design, training, few)
+    found = _fit_coverage_and_weights(design, pairs, queries, base_rate, few)
     return replace(found, coverage=replace(found.coverage, method=method)), rates
 
 
 def _fit_coverage_and_weights(
-    design: Design, training: Training, few: FewClicks | None = None
+    design: Design,
+    pairs: Pairs,
+    queries: int,
+    base_rate: float | None,
+    few: FewClicks | None = None,
 ) -> LogFit:
     """Fit the weights, the coverage and the misclick rate in turns."""
-    pairs, queries = training.pairs, len(training.queries.vectors)
     everything = np.ones(len(pairs.weight), dtype=bool)
     misclick = INITIAL_MISCLICK_RATE
     size: Floats | None = None
     weights = np.append(np.zeros(design.rows.shape[1]), INITIAL_OFFSET)
     for _ in range(COVERAGE_PASSES):
-        coverage = estimate_coverage(pairs, queries, training.base_rate, size, few)
+        coverage = estimate_coverage(pairs, queries, base_rate, size, few)
         evidence = Evidence.of(pairs, coverage, misclick)
         weights = _fit_weights(design, pairs.weight, evidence, everything, weights)
         model = _sigmoid(design.rows @ weights[:-1] + weights[-1])
         size = np.bincount(pairs.q, weights=pairs.weight * model, minlength=queries).astype(float)
         relevant = evidence.posterior(model)
         misclick = misclick_rate(pairs, relevant)
-    score = _cross_fitted_scores(design, training, evidence, weights)
+    score = _cross_fitted_scores(design, pairs, queries, evidence, weights)
     return LogFit(evidence, coverage, weights, relevant, score)
 
 
 def _cross_fitted_scores(
-    design: Design, training: Training, evidence: Evidence, weights: Floats
+    design: Design, pairs: Pairs, queries: int, evidence: Evidence, weights: Floats
 ) -> Floats:
     """Return the score of each pair by weights fitted without its query's fold, (K,)."""
-    pairs = training.pairs
-    fold = _query_folds(len(training.queries.vectors))[pairs.q]
+    fold = _query_folds(queries)[pairs.q]
     score = np.empty(len(pairs.q))
     for at in range(FOLDS):
         out = fold == at
@@ -237,34 +284,6 @@ def _fit_weights(
         loss, start * scale, jac=True, method="L-BFGS-B", bounds=bounds, options=options
     )
     return np.asarray(found.x / scale, dtype=np.float64)
-
-
-def _fit_isotonic(
-    score: Floats, weight: Floats, evidence: Evidence, relevant: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """Fit the map from score to probability by isotonic regression on expected relevance.
-
-    Expectation and regression alternate. Returns the knots' scores and levels and the expected
-    relevance of each pair.
-    """
-    from sklearn.isotonic import IsotonicRegression
-
-    isotonic = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-    for _ in range(ISOTONIC_ROUNDS):
-        isotonic.fit(score, relevant, sample_weight=weight)
-        relevant = evidence.posterior(isotonic.predict(score))
-    scores, levels = _knots(score, isotonic.predict(score), weight)
-    return scores, levels, relevant
-
-
-def _knots(score: Floats, level: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    """Return one knot a step of the isotonic map, at its mean score: lines between them rise."""
-    steps, index = np.unique(level, return_inverse=True)
-    mass = np.bincount(index, weights=weight)
-    centre = np.bincount(index, weights=weight * score) / mass
-    if len(steps) == 1:
-        return np.append(centre, centre + 1.0), np.append(steps, steps + 1e-9)
-    return centre, steps
 
 
 def _query_folds(queries: int) -> Rows:

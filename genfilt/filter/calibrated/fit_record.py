@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import chain
 
 import numpy as np
@@ -42,7 +42,6 @@ class FitRecord:
 
 def record_of(
     fits: Sequence[Fit],
-    train_pairs: Sequence[int],
     log: Pairs,
     query_numbers: Rows,
     categories: Sequence[str],
@@ -51,29 +50,25 @@ def record_of(
     """Return the record of the fits.
 
     Args:
-        fits: with the pairs of the products that each scores.
-        train_pairs: how many train pairs those of each fit stand for.
+        fits: with the pairs of the products that each scores, which stand for all such train pairs.
         log: all pairs with train clicks or labels.
         query_numbers: (Q,) q of each row of the queries.
         categories: of each product, "" for none.
         words: what the titles say of the words of queries.
     """
-    names, scaled = [], []
-    for fit, count in zip(fits, train_pairs, strict=True):
-        names.append([categories[f] for f in fit.pairs.f.tolist()])
-        scale = count / max(float(fit.pairs.weight.sum()), 1e-12)
-        scaled.append(replace(fit, pairs=replace(fit.pairs, weight=fit.pairs.weight * scale)))
-    populations = [train_population(fit, its) for fit, its in zip(scaled, names, strict=True)]
+    names = [[categories[f] for f in fit.pairs.f.tolist()] for fit in fits]
+    populations = [train_population(fit, its) for fit, its in zip(fits, names, strict=True)]
     population = TrainPairs.joined(populations)
     calibration = fits[0].calibration
     error = model_error(calibration)
-    relevant = sum(float(fit.pairs.weight @ fit.relevant) for fit in scaled)
-    rate = relevant / sum(train_pairs)
-    fitted = sum(float(fit.pairs.weight.sum()) for fit in fits)
-    sampled = " by a sample of them" if sum(train_pairs) > 1.001 * fitted else ""
+    relevant = sum(float(fit.pairs.weight @ fit.relevant) for fit in fits)
+    train_pairs = sum(round(float(fit.pairs.weight.sum())) for fit in fits)
+    rate = relevant / train_pairs
+    read = sum(float((fit.pairs.weight / fit.stands_for[fit.pairs.q]).sum()) for fit in fits)
+    sampled = " by a sample of them" if train_pairs > 1.001 * read else ""
     audit = {
         "population": (
-            f"all {sum(train_pairs):,} train pairs{sampled}, {rate:.5f} of them relevant"
+            f"all {train_pairs:,} train pairs{sampled}, {rate:.5f} of them relevant"
             f"{_range(calibration)} by {calibration.method}; precision and recall of the unknown "
             f"ones"
         ),

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,11 @@ import numpy as np
 from genfilt.common.arrays import Floats, Vectors
 from genfilt.common.errors import UserError
 from genfilt.filter.agreement.attribute_values import RequestedValue
+from genfilt.filter.calibrated.coverage import Evidence
 from genfilt.filter.calibrated.title_models import FOLDS
 
 FORMAT = 2
+ISOTONIC_ROUNDS = 30  # of expectation and isotonic regression
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,13 @@ class Calibration:
             "base_rate_range": self.base_rate_range,
         }
 
+    def for_base_rate(self, base_rate: float) -> Calibration:
+        """Return the rule with the base rate of other pairs, its range scaled alike."""
+        scale = base_rate / max(self.base_rate, 1e-12)
+        low, high = self.base_rate_range or (0.0, 0.0)
+        rates = None if self.base_rate_range is None else (low * scale, min(high * scale, 1.0))
+        return replace(self, base_rate=base_rate, base_rate_range=rates)
+
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Calibration:
         """Rebuild a fit from `as_dict`.
@@ -121,6 +130,34 @@ class Calibration:
                 f"The stored calibration cannot be read ({error}); fit it again with "
                 "genfilt filter --rule calibrated."
             ) from error
+
+
+def fit_isotonic(
+    score: Floats, weight: Floats, evidence: Evidence, relevant: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Fit the map from score to probability by isotonic regression on expected relevance.
+
+    Expectation and regression alternate. Returns the knots' scores and levels and the expected
+    relevance of each pair.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    isotonic = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
+    for _ in range(ISOTONIC_ROUNDS):
+        isotonic.fit(score, relevant, sample_weight=weight)
+        relevant = evidence.posterior(isotonic.predict(score))
+    scores, levels = _knots(score, isotonic.predict(score), weight)
+    return scores, levels, relevant
+
+
+def _knots(score: Floats, level: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Return one knot a step of the isotonic map, at its mean score: lines between them rise."""
+    steps, index = np.unique(level, return_inverse=True)
+    mass = np.bincount(index, weights=weight)
+    centre = np.bincount(index, weights=weight * score) / mass
+    if len(steps) == 1:
+        return np.append(centre, centre + 1.0), np.append(steps, steps + 1e-9)
+    return centre, steps
 
 
 def probability(calibration: Calibration, scores: Floats) -> Floats:

@@ -168,9 +168,9 @@ def fit_rule(
         raise UserError(
             "No train product has a text to calibrate with; run genfilt status to see why."
         )
-    pairs = sample_pairs(data.queries, data.products, data.log, data.train)
+    sample = sample_pairs(data.queries, data.products, data.log, data.train)
     training = Training(
-        data.queries, data.products, data.values, pairs, data.log, data.made_for, base_rate
+        data.queries, data.products, data.values, *sample, data.log, data.made_for, base_rate
     )
     return fit_calibration(training, attributes=attributes)
 
@@ -186,16 +186,11 @@ def fit_calibrated(
     catalogue = load_catalogue(store, corpus, embedder)
     rows = fitted_rows(store, corpus)
     data = catalogue.part(rows)
-    parts = _parts(data)
-    fits = [fit_rule(part, base_rate=base_rate) for part, _ in parts]
+    parts = {kind: _part(data, kind) for kind, _ in _kinds(catalogue)}
+    fits = [fit_rule(part, base_rate=base_rate) for part in parts.values()]
     names = read_categories(store, data.corpus)
-    measured, train_pairs = [], []
-    for fit, (_, its) in zip(fits, parts, strict=True):
-        measured.append(fit.only(np.isin(fit.pairs.f, its)))
-        train_pairs.append(_train_pairs(catalogue, bool(data.corpus.features.pictured[its[0]])))
-    record = record_of(
-        measured, train_pairs, data.log, corpus.queries.numbers, names, catalogue.words
-    )
+    measured = _measured(catalogue, data, dict(zip(parts, fits, strict=True)))
+    record = record_of(measured, data.log, corpus.queries.numbers, names, catalogue.words)
     say(share_sentence(fits[0].calibration))
     scored = _scored(catalogue, [(fit.calibration, fit.unseen, fit.offsets) for fit in fits])
     return CalibratedRule(store, scored, record)
@@ -215,9 +210,7 @@ def _scored(
     catalogue: Catalogue, fits: list[tuple[Calibration, Floats, Floats]]
 ) -> list[ScoredProducts]:
     """Return the products with a picture, and those by title alone, with their fits."""
-    pictured = catalogue.corpus.features.pictured
-    kinds = [(True, np.flatnonzero(pictured)), (False, np.flatnonzero(~pictured))]
-    present = [(kind, rows) for kind, rows in kinds if len(rows)]
+    present = _kinds(catalogue)
     if len(present) != len(fits):
         raise UserError("Products with and without pictures changed; run genfilt filter again.")
     return [
@@ -226,19 +219,36 @@ def _scored(
     ]
 
 
+def _measured(catalogue: Catalogue, data: CalibrationData, fits: dict[bool, Fit]) -> list[Fit]:
+    """Return the fits, by pictured or not, with the pairs of the products that each scores.
+
+    They stand for all train pairs; a kind of product of which none was read by the other kind.
+    """
+    pictured = data.corpus.features.pictured
+    its = {kind: fit.only(pictured[fit.pairs.f] == kind) for kind, fit in fits.items()}
+    count = {kind: _train_pairs(catalogue, kind) for kind in its}
+    read = sum(count[kind] for kind, fit in its.items() if len(fit.pairs.q))
+    share = sum(count.values()) / max(read, 1)
+    return [fit.standing_for(count[kind] * share) for kind, fit in its.items()]
+
+
 def _train_pairs(catalogue: Catalogue, pictured: bool) -> int:
     """Return the number of train pairs of the products with or without a picture."""
     train = catalogue.train & (catalogue.corpus.features.pictured == pictured)
     return int(train.sum()) * len(catalogue.corpus.queries.numbers)
 
 
-def _parts(data: CalibrationData) -> list[tuple[CalibrationData, Rows]]:
-    """Return the data to fit on and the products to score, with pictures and by titles alone."""
-    pictured = data.corpus.features.pictured
-    parts = []
-    if pictured.any():
-        train = data.train[pictured[data.train]]
-        parts.append((replace(data, train=train), np.flatnonzero(pictured)))
-    if not pictured.all():
-        parts.append((data.without_pictures(), np.flatnonzero(~pictured)))
-    return parts
+def _kinds(catalogue: Catalogue) -> list[tuple[bool, Rows]]:
+    """Return the products with a picture (True) and those by title alone, where there are any."""
+    pictured = catalogue.corpus.features.pictured
+    kinds = [(True, np.flatnonzero(pictured)), (False, np.flatnonzero(~pictured))]
+    return [(kind, rows) for kind, rows in kinds if len(rows)]
+
+
+def _part(data: CalibrationData, pictured: bool) -> CalibrationData:
+    """Return the data to fit on for products with a picture, or for those by title alone.
+
+    Titles alone, too, where no train product that was read has a picture.
+    """
+    train = data.train[data.corpus.features.pictured[data.train]]
+    return replace(data, train=train) if pictured and len(train) else data.without_pictures()

@@ -12,30 +12,33 @@ from genfilt.filter.calibrated.scoring import Products
 MAX_PAIRS = 300_000
 NEAREST_SHARE = 0.5  # share of a query's sample that is its nearest pairs
 MAX_QUERIES = 1500
+UNLOGGED_SHARE = 0.2  # of MAX_QUERIES, that queries without click and label have at least
 PRODUCTS_AT_A_TIME = 65_536
 
 
 def sample_pairs(
     queries: Queries, products: Products, log: Pairs, train: Rows, *, seed: int = 0
-) -> Pairs:
+) -> tuple[Pairs, Floats]:
     """Return all train pairs where they are few, else a stratified sample.
 
-    For up to MAX_QUERIES queries, those of the log first: all logged pairs and the nearest others
-    by the mean of q.i and q.t with weight 1, and a random part of the rest, weighted by the inverse
-    of the sampling rate. Weights sum to the number of pairs of the chosen queries.
+    Of more than MAX_QUERIES queries, those of the log and the others are drawn apart, mostly those
+    of the log. Of each query: all logged pairs, the nearest others by the mean of q.i and q.t, and
+    a random part of the rest. A pair's weight is the inverse of the rate at which its query and it
+    were drawn, so that weights sum to the number of all train pairs.
+
+    Returns:
+        The pairs, and (Q,) how many queries each query stands for, 0 where it was left out.
     """
     rng = np.random.default_rng(seed)
-    chosen = np.arange(len(queries.vectors))
-    per_query = MAX_PAIRS // max(1, min(len(chosen), MAX_QUERIES))
-    if len(chosen) * len(train) > MAX_PAIRS and len(chosen) > MAX_QUERIES:
-        logged = np.unique(log.q)
-        others = np.setdiff1d(chosen, logged)
-        order = np.concatenate([rng.permutation(logged), rng.permutation(others)])
-        chosen = np.sort(order[:MAX_QUERIES])
+    stands_for = np.ones(len(queries.vectors))
+    per_query = MAX_PAIRS // max(1, min(len(stands_for), MAX_QUERIES))
+    if len(stands_for) * len(train) > MAX_PAIRS and len(stands_for) > MAX_QUERIES:
+        stands_for = _drawn_queries(len(stands_for), log, rng)
+    chosen = np.flatnonzero(stands_for)
     if len(chosen) * len(train) <= MAX_PAIRS or len(train) <= per_query:
         q = np.repeat(chosen, len(train))
         f = np.tile(train, len(chosen))
-        return with_log(q, f, np.ones(len(q)), log, len(products.written))
+        return with_log(q, f, stands_for[q], log, len(products.written)), stands_for
     fused = (products.image[train] + products.title[train]) * np.float32(0.5)
     place = np.full(len(products.written), -1)  # of each train product among them
     place[train] = np.arange(len(train))
@@ -44,11 +47,24 @@ def sample_pairs(
     for row in chosen:
         logged_pairs = logged_at[(log.q == row) & (logged_at >= 0)]
         taken, weight = _of_query(fused @ queries.vectors[row], per_query, logged_pairs, rng)
-        parts.append((train[taken], weight))
+        parts.append((train[taken], weight * stands_for[row]))
     q = np.repeat(chosen, [len(f) for f, _ in parts])
     f = np.concatenate([f for f, _ in parts])
     weight = np.concatenate([weight for _, weight in parts])
-    return with_log(q, f, weight, log, len(products.written))
+    return with_log(q, f, weight, log, len(products.written)), stands_for
+
+
+def _drawn_queries(count: int, log: Pairs, rng: np.random.Generator) -> Floats:
+    """Draw MAX_QUERIES of so many queries; return how many each stands for, (count,)."""
+    logged = np.unique(log.q)
+    others = np.setdiff1d(np.arange(count), logged)
+    least = max(MAX_QUERIES - len(logged), round(UNLOGGED_SHARE * MAX_QUERIES))
+    unlogged = min(len(others), least)
+    stands_for = np.zeros(count)
+    for rows, size in ((logged, MAX_QUERIES - unlogged), (others, unlogged)):
+        drawn = rng.permutation(rows)[:size]
+        stands_for[drawn] = len(rows) / max(len(drawn), 1)
+    return stands_for
 
 
 def _of_query(

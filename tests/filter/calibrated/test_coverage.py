@@ -11,7 +11,6 @@ from genfilt.filter.calibrated.coverage import (
     estimate_coverage,
 )
 from genfilt.filter.calibrated.fit import fit_calibration
-from genfilt.filter.calibrated.sampling import sample_pairs, with_log
 from tests.filter.calibrated.world import (
     World,
 )
@@ -83,28 +82,6 @@ def test_labels_decide_and_unknown_pairs_are_weighed() -> None:
     assert posterior[0] == 1
     assert posterior[1] == 0
     assert posterior[2] > 0.5 > posterior[3]
-
-
-def test_a_sample_stands_for_all_pairs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = world.log()
-    everything = sample_pairs(world.queries, world.products, log, world.train)
-    assert len(everything.q) == len(world.requested) * len(world.train)
-    monkeypatch.setattr("genfilt.filter.calibrated.sampling.MAX_PAIRS", 6000)
-    part = sample_pairs(world.queries, world.products, log, world.train)
-    assert len(part.q) < 0.6 * len(everything.q)
-    assert part.weight.sum() == pytest.approx(len(everything.q))
-    logged = set(zip(log.q.tolist(), log.f.tolist(), strict=True))
-    assert logged <= set(zip(part.q.tolist(), part.f.tolist(), strict=True))
-    assert len(set(zip(part.q.tolist(), part.f.tolist(), strict=True))) == len(part.q)
-
-
-def test_the_log_is_found_for_each_pair() -> None:
-    log = Pairs(
-        np.array([2, 0]), np.array([1, 3]), np.ones(2), np.array([4, 0]), np.array([-1, 1], np.int8)
-    )
-    pairs = with_log(np.array([0, 2, 2]), np.array([3, 1, 2]), np.ones(3), log, 4)
-    assert pairs.clicks.tolist() == [0, 4, 0]
-    assert pairs.label.tolist() == [1, -1, -1]
 
 
 def test_few_clicks_are_allotted_by_the_sizes_of_queries() -> None:

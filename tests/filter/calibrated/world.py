@@ -90,8 +90,8 @@ class World:
     def training(self, log: Pairs, base_rate: float | None = None) -> Training:
         counts = count_values(self.queries, VALUES, log, len(self.products.written))
         products = replace(self.products, counts=counts)
-        pairs = sample_pairs(self.queries, products, log, self.train)
-        return Training(self.queries, products, VALUES, pairs, log, {"data": "d"}, base_rate)
+        sample = sample_pairs(self.queries, products, log, self.train)
+        return Training(self.queries, products, VALUES, *sample, log, {"data": "d"}, base_rate)
 
 
 def kept_table(table: np.ndarray) -> AgreementTable:

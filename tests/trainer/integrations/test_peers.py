@@ -22,7 +22,7 @@ BATCH = 24
 
 @pytest.fixture(scope="module")
 def peers() -> Iterator[dict[str, ModuleType]]:
-    names = ("gf1", "peer_shops", "peer_trainers", "peers")
+    names = ("gf1", "peer_shops", "peer_sentences", "peer_clip", "peers")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(FOLDER)
         yield {name: importlib.import_module(name) for name in names}
@@ -39,32 +39,37 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Shop(folder / "shop.duckdb") as shop:
         for color in COLORS:
             for shape in SHAPES:
-                name = f"{color}-{shape}"
-                for copy, split in enumerate(("train", "train", "val")):
-                    picture = draw(folder / f"{name}-{copy}.jpg", color, shape, seed=copy)
-                    texts = (f"{shape} {copy}", f"a {color} {shape} {copy}")
-                    shop.product(
-                        f"{name}-{copy}",
-                        f"{color} {shape} {copy}",
-                        picture,
-                        split=split,
-                        texts=texts,
-                    )
-                for copy, query in enumerate((f"{color} {shape}", f"{shape} in {color}")):
-                    q = shop.query(f"q-{name}-{copy}", query)
-                    shop.click(f"q-{name}-{copy}", f"{name}-{copy}")
-                    for found in (0, 1):
-                        texts = (f"{shape} {found}", f"a {color} {shape} {found}")
-                        shop.correct(q, shop.feature(*texts))
-                    shop.label(f"q-{name}-{copy}", f"{name}-2", 1, "val")
-                    shop.label(
-                        f"q-{name}-{copy}", f"red-{'bar' if shape != 'bar' else 'ring'}-2", 0, "val"
-                    )
-                    relevant += [(f"q-{name}-{copy}", f"{name}-{n}") for n in range(3)]
+                relevant += add(shop, folder, color, shape)
+        for query_id, product_id in relevant:  # of val: one right, one of another shape
+            if product_id.endswith("2"):
+                color, shape = product_id.split("-")[:2]
+                other = SHAPES[SHAPES.index(shape) - 1]
+                shop.label(query_id, product_id, 1, "val")
+                shop.label(query_id, f"{color}-{other}-2", 0, "val")
     with duckdb.connect(str(folder / "truth.duckdb")) as truth:
         truth.execute("CREATE TABLE relevant (query_id VARCHAR, product_id VARCHAR)")
         truth.executemany("INSERT INTO relevant VALUES (?, ?)", relevant)
     return folder / "shop.duckdb"
+
+
+def add(shop: Shop, folder: Path, color: str, shape: str) -> list[tuple[str, str]]:
+    """Add the products and queries of a colour and shape; return their relevant pairs."""
+    name = f"{color}-{shape}"
+    feature_texts = [(f"{shape} {copy}", f"a {color} {shape} {copy}") for copy in range(3)]
+    for copy, texts in enumerate(feature_texts):
+        shop.product(
+            f"{name}-{copy}",
+            f"{color} {shape} {copy}",
+            draw(folder / f"{name}-{copy}.jpg", color, shape, seed=copy),
+            split="val" if copy == 2 else "train",
+            texts=texts,
+        )
+    for copy, query in enumerate((f"{color} {shape}", f"{shape} in {color}")):
+        q = shop.query(f"q-{name}-{copy}", query)
+        shop.click(f"q-{name}-{copy}", f"{name}-{copy}")
+        for texts in feature_texts[:2]:
+            shop.correct(q, shop.feature(*texts))
+    return [(f"q-{name}-{copy}", f"{name}-{n}") for copy in range(2) for n in range(3)]
 
 
 def words(db: Path, out: Path, *more: str) -> list[str]:
@@ -122,7 +127,7 @@ def test_rows_are_the_clicks_and_the_new_corrections(
     peers: dict[str, ModuleType], db: Path, tmp_path: Path
 ) -> None:
     shop = peers["peer_shops"].PeerShop.read(db, None, tmp_path, "val")
-    rows = peers["peer_trainers"].sentence_rows
+    rows = peers["peer_sentences"].sentence_rows
     clicks = {("red ring", "red ring 0"), ("ring in red", "red ring 1")}
     plain = rows(shop, "mnrl")
     pairs = set(zip(plain["query"], plain["title"], strict=True))
@@ -139,7 +144,7 @@ def test_the_masks_change_the_losses_of_a_batch(
     peers: dict[str, ModuleType], db: Path, tmp_path: Path
 ) -> None:
     """Two queries that are each other's corrections: alone in a batch, nothing is left to push."""
-    module = peers["peer_trainers"]
+    module, clips = peers["peer_sentences"], peers["peer_clip"]
     shop = peers["peer_shops"].PeerShop.read(db, None, tmp_path, "val")
     model = module.minilm()
     of_query = {q: row for row, q in enumerate(shop.clicks.queries)}
@@ -171,8 +176,8 @@ def test_the_masks_change_the_losses_of_a_batch(
     torch.manual_seed(0)
     images, queries = (functional.normalize(torch.randn(2, 8), dim=-1) for _ in range(2))
     clip = {
-        arm: float(module.ClipArm(shop, arm)(images, queries, torch.tensor(5.0), numbers))
-        for arm in module.CLIP_ARMS
+        arm: float(clips.ClipArm(shop, arm)(images, queries, torch.tensor(5.0), numbers))
+        for arm in clips.CLIP_ARMS
     }
     assert clip["clip drop"] == pytest.approx(0, abs=1e-6)
     assert clip["clip verdicts"] == pytest.approx(clip["clip"], rel=1e-5)
@@ -186,7 +191,7 @@ def test_gaps_are_paired_by_shop(peers: dict[str, ModuleType]) -> None:
     recipe = module.Recipe(1, 1e-4)
     levels = {"a": 0.1, "b": 0.5, "c": 0.9}
     results = [
-        module.Result(shop, arm, recipe, "val", 1.0, {"cold auc": level + above})
+        module.Result(shop, arm, recipe, "val", "db", 1.0, {"cold auc": level + above})
         for shop, level in levels.items()
         for arm, above in (("mnrl", 0.0), ("correct", 0.05 + level / 100))
     ]

@@ -14,6 +14,7 @@ from genfilt.common.console import track
 from genfilt.common.errors import UserError
 from trainer.baselines.baseline import BaselineScores, Material, device, weights_of
 from trainer.baselines.convergence import Trained, until_converged
+from trainer.baselines.pixels import RememberedPictures
 from trainer.batches.reader import Batch, BatchPlan, BatchReader, loader
 from trainer.database.catalogue import Catalogue, Rows
 from trainer.evaluation.scorers import Scorer, tabulated
@@ -220,7 +221,9 @@ def _train(
     trained = [weight for weight in towers.parameters() if weight.requires_grad]
     groups = [{"params": trained, "lr": rate}, {"params": more, "lr": 1e-2}]
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
-    reader = BatchReader(rows, material.catalogue.images, towers.transform, seed=None)
+    images = material.catalogue.images
+    reader = BatchReader(rows, images, towers.transform, seed=None)
+    reader.pictures = RememberedPictures(images, towers.transform)
     towers.train()
     for epoch in epochs:
         plan = BatchPlan(len(rows), BATCH, 1, material.seed + epoch)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
@@ -21,6 +22,7 @@ from trainer.baselines.baseline import (
 from trainer.baselines.blip2 import Blip2
 from trainer.baselines.clip import Clip
 from trainer.baselines.cross_encoder import CrossEncoder
+from trainer.baselines.pixels import SMALL_SIDE, RememberedPictures, small_pictures
 from trainer.baselines.text_baselines import Bm25, SentenceEmbeddings
 from trainer.baselines.towers import relevant_pairs
 from trainer.config import MINILM, ModelConfig
@@ -186,3 +188,15 @@ def test_an_empty_benchmark_gives_empty_scores(material: Material) -> None:
         train=nothing,
     )
     assert len(Bm25().scores(empty).scorers["Q->T"](none, none)) == 0
+
+
+def test_a_picture_is_read_from_its_file_once(tmp_path: Path) -> None:
+    path = draw(tmp_path / "one.jpg", "red", "ring", seed=0)
+    source = RememberedPictures(pa.chunked_array([[str(path)]]), small_pictures)
+    first = source.read(0)
+    assert first.shape == (3, SMALL_SIDE, SMALL_SIDE)
+    path.unlink()
+    assert source.read(0) is first
+    source = RememberedPictures(pa.chunked_array([[str(path)]]), small_pictures)
+    with pytest.raises(ValueError, match="No such file"):
+        source.read(0)

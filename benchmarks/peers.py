@@ -37,10 +37,14 @@ ABOVE = (  # what is concluded: the first arm above the second
     ("correct", "gist titles"),
     ("correct", "gist margin"),
     ("correct", "rows"),
+    ("drop", "mnrl"),
     ("gist", "mnrl"),
+    ("gist", "drop"),
+    ("rows", "mnrl"),
     ("clip correct", "clip"),
     ("clip correct", "clip drop"),
     ("clip correct", "clip verdicts"),
+    ("clip drop", "clip"),
 )
 
 

@@ -66,6 +66,11 @@ def few_clicks(pairs: Pairs, score: Floats, use: Bools, queries: int) -> FewClic
     return FewClicks(np.minimum(numbers, highest), weight)
 
 
+def clicks_suffice(pairs: Pairs) -> bool:
+    """Return whether there are clicks alone, and enough of them for Chao's bound."""
+    return _lack_of_clicks(pairs) == 0 and estimation_method(pairs) == CLICKS_ALONE
+
+
 def _bounds_by_clicks(pairs: Pairs, chao: float, score: Floats, use: Bools) -> tuple[float, float]:
     """Return a lower and an upper bound of the number of relevant pairs, by clicks alone.
 

@@ -16,6 +16,7 @@ from genfilt.filter.calibrated.coverage import RELEVANT, UNJUDGED, Pairs
 from genfilt.filter.calibrated.model import Weight
 from genfilt.filter.calibrated.scoring import PAIRS_AT_A_TIME, Products, unopposed_contradictions
 from genfilt.filter.calibrated.title_models import TitleModels
+from genfilt.filter.relevant_share import clicks_suffice
 
 COSINES = 3  # columns for q.i, q.t and i.t
 COLUMNS_PER_FAMILY = 7
@@ -57,14 +58,16 @@ class Training:
 
     @property
     def fitted(self) -> Bools:
-        """Queries that are fitted on, (Q,): all, or of a sample those of the log.
+        """Queries that are fitted on, (Q,): those of the log, or all.
 
         That a pair has no click tells nothing where its query has none. A fit on such queries takes
         their pairs for irrelevant ones, and where they are many its share of relevant pairs is that
-        of the queries with clicks alone.
+        of the queries with clicks alone. With few clicks or with labels the fit of the log's
+        queries finds more that is wrong, so there all are fitted on where no sample is drawn.
         """
         drawn = self.stands_for > 0
-        return drawn if drawn.all() else drawn & self.logged
+        every = drawn.all() and not clicks_suffice(self.log)
+        return drawn if every else drawn & self.logged
 
 
 @dataclass(frozen=True)

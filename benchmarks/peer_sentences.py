@@ -48,9 +48,10 @@ SENTENCE_ARMS = {
     "gist titles": "GISTEmbedLoss against titles alone, as mnrl and the masks are",
     "gist margin": "GISTEmbedLoss, margin_strategy relative, against queries too, as gist",
     "rows": "MultipleNegativesRankingLoss, corrections as further rows, no more steps",
-    "verdicts": "MaskedRankingLoss, Positives(genfilt=False)",
-    "drop": "MaskedRankingLoss, Positives(drop=True)",
-    "correct": "MaskedRankingLoss, Positives()",
+    "verdicts": "MaskedRankingLoss, Positives(genfilt=False), separate=False",
+    "drop": "MaskedRankingLoss, Positives(drop=True), separate=False",
+    "correct": "MaskedRankingLoss, Positives(), separate=False: eq. 2",
+    "separate": "MaskedRankingLoss, Positives(), as it is: positives do not compete",
 }
 
 
@@ -171,4 +172,4 @@ def sentence_loss(
             contrast_positives=more,
         )
     table = Positives(shop.db, genfilt=arm != "verdicts", drop=arm == "drop")
-    return MaskedRankingLoss(model, table, TEMPERATURE)
+    return MaskedRankingLoss(model, table, TEMPERATURE, separate=arm == "separate")

@@ -31,6 +31,10 @@ LOG = "one-click"
 FIGURES = ("warm auc", "warm recall", "cold auc", "cold recall", "labels auc")
 ABOVE = (  # what is concluded: the first arm above the second
     ("correct", "mnrl"),
+    ("separate", "mnrl"),
+    ("separate", "correct"),
+    ("separate", "drop"),
+    ("separate", "gist"),
     ("correct", "drop"),
     ("correct", "verdicts"),
     ("correct", "gist"),

@@ -141,7 +141,10 @@ def image_weights(group: RunGroup) -> list[str]:
         with_it = group.image_weights(FULL, by_type=by_type)
         both = "without-qmf" in group.keys
         without = group.image_weights("without-qmf", by_type=by_type) if both else {}
-        rows = [[name, mean, without.get(name)] for name, mean in with_it.items()]
+        most = len(group.units) / 2  # a type that few runs have says little of the rest
+        rows = [
+            [name, mean, without.get(name)] for name, mean in with_it.items() if mean.runs > most
+        ]
         if rows:
             lines += table([head, "with QMF", "without QMF"], rows)
     paper = [[name, *(f"{x:.2f}" for x in pair)] for name, pair in IMAGE_WEIGHTS.items()]

@@ -24,7 +24,11 @@ from trainer.batches.mask import Mask, Masks
 from trainer.database.catalogue import load_catalogue, load_rows
 from trainer.database.known_pairs import load_known_pairs
 from trainer.database.reading import open_database
-from trainer.losses.contrastive import contrastive, image_text_contrastive
+from trainer.losses.contrastive import (
+    contrastive,
+    image_text_contrastive,
+    separate_positives,
+)
 
 Modality = Literal["title", "image", "fused"]
 UNKNOWN = -1
@@ -152,7 +156,7 @@ class Positives:
 
 
 class MaskedRankingLoss(nn.Module):
-    """Eq. 2 for SentenceTransformerTrainer: every positive of the batch is pulled, none pushed.
+    """The table's mask for SentenceTransformerTrainer: every positive is pulled, none pushed.
 
     With a mask of own pairs alone it is the library's MultipleNegativesRankingLoss at scale
     1 / temperature. The dataset's column "label" holds a row's numbers [q, p]; where it has
@@ -163,10 +167,20 @@ class MaskedRankingLoss(nn.Module):
         model: a SentenceTransformer.
         positives: the table.
         temperature: tau.
+        separate: each positive stands against the negatives alone (`separate_positives`); False
+            for eq. 2, in which the positives of a row compete in one softmax.
     """
 
-    def __init__(self, model: nn.Module, positives: Positives, temperature: float = 0.05) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        positives: Positives,
+        temperature: float = 0.05,
+        *,
+        separate: bool = True,
+    ) -> None:
         super().__init__()
+        self.separate = separate
         self.model = model
         self.positives = positives
         self.temperature = temperature
@@ -187,11 +201,16 @@ class MaskedRankingLoss(nn.Module):
         positive = with_own(self.positives.query_mask(queries, products)).to(labels.device)
         left_out = self.positives.ignored_mask(queries, products)
         ignored = None if left_out is None else torch.tensor(left_out).to(labels.device)
-        return contrastive(made[0], torch.cat(made[1:]), positive, self.temperature, ignored)
+        loss = separate_positives if self.separate else contrastive
+        return loss(made[0], torch.cat(made[1:]), positive, self.temperature, ignored)
 
     def get_config_dict(self) -> dict[str, object]:
         """Return the loss's settings, for the library's model card."""
-        return {"temperature": self.temperature, "positives": self.positives.db.name}
+        return {
+            "temperature": self.temperature,
+            "positives": self.positives.db.name,
+            "separate": self.separate,
+        }
 
 
 class MaskedClipLoss(nn.Module):

@@ -38,6 +38,36 @@ def contrastive_rows(
     return -pulled / size.clamp(min=1), size > 0
 
 
+def separate_positives(
+    rows: Tensor,
+    columns: Tensor,
+    positive: Tensor,
+    temperature: Tensor | float,
+    ignored: Tensor | None = None,
+) -> Tensor:
+    """Return a scalar: each positive of a row against the row's negatives alone.
+
+    In eq. 2 all positives of a row share one softmax: none can have more than 1/|P(i)|, and a
+    strong one is pushed down for the others' sake. Here they do not compete:
+    -1/|P(i)| sum_{p in P(i)} log(exp(r_i.c_p/tau) / (exp(r_i.c_p/tau) + sum_{j not in P(i)}
+    exp(r_i.c_j/tau))), the mean over rows that count. With one positive a row it is eq. 2. This
+    loss is not in the paper.
+
+    Args:
+        rows: (B, D), unit vectors.
+        columns: (G, D), unit vectors of the gathered batch.
+        positive: (B, G) bool, P(i) as a mask.
+        temperature: tau, a scalar.
+        ignored: (B, G) bool, columns j that are not counted among a row's negatives.
+    """
+    logits = _logits(rows, columns, temperature)
+    left_out = positive if ignored is None else positive | ignored
+    negatives = logits.masked_fill(left_out, -torch.inf).logsumexp(dim=1, keepdim=True)
+    losses = torch.where(positive, functional.softplus(negatives - logits), 0.0)
+    size = positive.sum(dim=1)
+    return mean_over_counted(losses.sum(dim=1) / size.clamp(min=1), size > 0)
+
+
 def cross_query_pairs(
     rows: Tensor,
     columns: Tensor,

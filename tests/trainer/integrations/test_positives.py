@@ -20,7 +20,7 @@ from genfilt.common.errors import UsageError, UserError
 from tests.trainer.shop import Shop, draw
 from trainer.config import ModelConfig
 from trainer.integrations.positives import MaskedClipLoss, MaskedRankingLoss, Positives, with_own
-from trainer.losses.contrastive import contrastive
+from trainer.losses.contrastive import contrastive, separate_positives
 from trainer.model.encoder import load_tokenizer
 
 OWN = np.eye(4, dtype=np.bool_)
@@ -110,6 +110,7 @@ def features(model: SentenceTransformer, *columns: list[str]) -> list[dict[str, 
 QUERIES = ["black jacket", "mug", "blue jacket", "unheard of"]
 TITLES = ["jacket", "mug", "jacket", "coat"]
 LABELS = torch.tensor([[0, 0], [1, 3], [2, 1], [-1, -1]])
+LOSSES = {True: separate_positives, False: contrastive}
 
 
 def test_without_a_table_the_loss_is_the_librarys(db: Path) -> None:
@@ -128,9 +129,10 @@ def test_without_a_table_the_loss_is_the_librarys(db: Path) -> None:
     assert torch.allclose(*gradients, atol=1e-7)
 
 
-def test_with_a_table_every_positive_of_the_batch_counts(db: Path) -> None:
+@pytest.mark.parametrize("separate", [True, False])
+def test_with_a_table_every_positive_of_the_batch_counts(db: Path, separate: bool) -> None:
     model, positives = small_model(), Positives(db)
-    loss = MaskedRankingLoss(model, positives, temperature=0.1)
+    loss = MaskedRankingLoss(model, positives, temperature=0.1, separate=separate)
     q, t = (
         functional.normalize(model(part)["sentence_embedding"], dim=-1)
         for part in features(model, QUERIES, TITLES)
@@ -138,8 +140,10 @@ def test_with_a_table_every_positive_of_the_batch_counts(db: Path) -> None:
     wanted = torch.eye(4, dtype=torch.bool)
     wanted[0, 2] = wanted[2, 0] = True  # equal titles
     found = loss(features(model, QUERIES, TITLES), LABELS)
-    assert torch.allclose(found, contrastive(q, t, wanted, 0.1))
-    assert loss.get_config_dict() == {"temperature": 0.1, "positives": "shop.duckdb"}
+    assert torch.allclose(found, LOSSES[separate](q, t, wanted, 0.1))
+    assert not torch.allclose(found, LOSSES[not separate](q, t, wanted, 0.1))
+    kept = {"temperature": 0.1, "positives": "shop.duckdb", "separate": separate}
+    assert loss.get_config_dict() == kept
 
 
 def test_dropped_corrections_leave_the_denominator_and_pull_nothing(db: Path) -> None:
@@ -168,7 +172,7 @@ def test_a_mined_negative_that_the_table_knows_better_is_a_positive(db: Path) ->
         for part in features(model, QUERIES[:2], TITLES[:2], mined)
     ]
     wanted = torch.tensor([[True, False, True, False], [False, True, False, False]])
-    expected = contrastive(embedded[0], torch.cat(embedded[1:]), wanted, 0.1)
+    expected = separate_positives(embedded[0], torch.cat(embedded[1:]), wanted, 0.1)
     found = loss(features(model, QUERIES[:2], TITLES[:2], mined), labels)
     assert torch.allclose(found, expected)
     with pytest.raises(UserError, match="must hold 3 numbers a row"):

@@ -16,6 +16,7 @@ from trainer.losses.contrastive import (
     cross_query_pairs,
     image_text_contrastive,
     mean_over_counted,
+    separate_positives,
 )
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -57,8 +58,27 @@ def naive_cross_query(rows: Tensor, columns: Tensor, positive: Tensor, tau: Tens
     return -sum((one / (one + sum(against))).log() for one in own) / len(own) if own else nothing
 
 
+def naive_separate(rows: Tensor, columns: Tensor, positive: Tensor, tau: Tensor) -> Tensor:
+    """Each positive against its row's negatives, as the docstring prints it, term by term."""
+    losses = []
+    for i in range(len(rows)):
+        shares = [(rows[i] @ columns[j] / tau).exp() for j in range(len(columns))]
+        against = [one for j, one in enumerate(shares) if not positive[i, j]]
+        own = [one for j, one in enumerate(shares) if positive[i, j]]
+        if own:
+            losses.append(-sum((one / (one + sum(against))).log() for one in own) / len(own))
+    nothing = (rows.sum() + columns.sum() + tau) * 0
+    return sum(losses) / len(losses) + nothing if losses else nothing
+
+
 @pytest.mark.parametrize(
-    "losses", [(contrastive, naive), (cross_query, naive_cross_query)], ids=["eq. 2", "QMX"]
+    "losses",
+    [
+        (contrastive, naive),
+        (cross_query, naive_cross_query),
+        (separate_positives, naive_separate),
+    ],
+    ids=["eq. 2", "QMX", "separate positives"],
 )
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 5), (5, 5), (3, 11), (13, 4)])
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
@@ -187,3 +207,34 @@ def test_ignored_pairs_are_no_negatives_across_queries() -> None:
     for i in range(5):
         expected = -(logits[i, i].exp() / (logits[i, i].exp() + negatives)).log()
         assert found[i, i].item() == pytest.approx(expected.item())
+
+
+def test_separate_positives_leave_ignored_columns_out() -> None:
+    rows, columns = unit(5, 1), unit(8, 2)
+    positive, ignored = some_mask(5, 8, 3), some_mask(5, 8, 4)
+    kept = separate_positives(rows, columns, positive, 0.1, ignored)
+    for i in range(5):
+        stays = ~ignored[i] | positive[i]
+        if positive[i].any():
+            break
+    one = separate_positives(rows[i : i + 1], columns[stays], positive[i : i + 1, stays], 0.1)
+    alone = separate_positives(
+        rows[i : i + 1], columns, positive[i : i + 1], 0.1, ignored[i : i + 1]
+    )
+    torch.testing.assert_close(alone, one)
+    assert kept < separate_positives(rows, columns, positive, 0.1)
+
+
+def test_a_strong_positive_is_not_pushed_down_for_another() -> None:
+    """Eq. 2 lowers the better of two positives; apart from each other both are drawn nearer."""
+    scores = torch.tensor([[3.0, 1.0, 0.0]], requires_grad=True)
+    positive = torch.tensor([[True, True, False]])
+    found = {}
+    for loss in (contrastive, separate_positives):
+        # Columns of the unit matrix: a row's cosines are its entries.
+        loss(scores, torch.eye(3), positive, 1.0).backward()
+        assert scores.grad is not None
+        found[loss] = scores.grad[0].clone()
+        scores.grad = None
+    assert found[contrastive][0] > 0
+    assert (found[separate_positives][:2] < 0).all()

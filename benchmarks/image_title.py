@@ -2,10 +2,11 @@
 
 `python benchmarks/image_title.py --out it1` generates shops with pictures, gives each product a
 title that states its facets and a caption that is true, filters, and trains stage 1 without
-corrections, with those found, with every right pair (oracle) and with as many random pairs
-(placebo). Every model is measured against the truth: for each picture, the titles of products with
-equal facets are relevant, among train products (warm) and among val's (cold). What is finished is
-kept. `--only-filter --image-title-sigma 0.9 0.8 0.7` shows what the filter finds.
+corrections, with those found, with every right pair (oracle) and with as many wrong ones,
+drawn at random (placebo). Every model is measured against the truth: for each picture, the titles
+of products with equal facets are relevant, among train products (warm) and among val's (cold).
+What is finished is kept. `--only-filter --image-title-sigma 0.9 0.8 0.7` shows what the filter
+finds.
 """
 
 from __future__ import annotations
@@ -177,10 +178,11 @@ def corrected_by(db: Path, pairs: Integers, copy: Path) -> Path:
     shutil.copy(db, copy)
     with Store(copy) as store:
         store.connection.execute("DELETE FROM it_candidates")
-        store.connection.executemany(
-            "INSERT INTO it_candidates SELECT filter_id, ?, ?, 1, 1 FROM filters WHERE current",
-            pairs.tolist() or [[-1, -1]],
-        )
+        if len(pairs):
+            store.connection.executemany(
+                "INSERT INTO it_candidates SELECT filter_id, ?, ?, 1, 1 FROM filters WHERE current",
+                pairs.tolist(),
+            )
     return copy
 
 
@@ -209,13 +211,19 @@ def measure(shop: Shop, arm: str, folder: Path, given: argparse.Namespace) -> di
     return row | dict(shop.figures(folder))
 
 
+def _options(given: argparse.Namespace) -> str:
+    """Return a folder's name for the options that decide a run's figures."""
+    found = (given.image_title_sigma[0], given.preset, given.epochs, given.batch_size)
+    return "-".join(map(str, (*found, given.mixed_precision)))
+
+
 def rows_of(given: argparse.Namespace) -> Iterator[dict[str, object]]:
     """Yield the figures of every shop and arm, those of finished runs from their files."""
     for seed in given.shops:
         folder = make_shop(given.out, given.products, seed)
         shop = Shop(make_database(folder, given.image_title_sigma[0]))
         for arm in ARMS:
-            run_folder = given.out / "runs" / folder.name / arm
+            run_folder = given.out / "runs" / _options(given) / folder.name / arm
             path = run_folder / "measured.json"
             if not path.exists():
                 row = measure(shop, arm, run_folder, given)

@@ -73,7 +73,9 @@ def _made(out: Path, found: list[RunGroup], command: str | None) -> list[str]:
         "models. A claim *holds* where the difference is above 0 with p < 0.05 over queries and "
         "in every run, is *contradicted* where it is below 0 in the same way, and is otherwise "
         '*not shown*. Models marked "small, from scratch" stand in for checkpoints that were not '
-        "given; their figures do not carry over to the checkpoints.",
+        "given; their figures do not carry over to the checkpoints. BERT and fine-tuned BLIP-2 "
+        "have the weights of their best epoch on val, which flatters them where val is shown. "
+        "Q->M of CLIP and BLIP-2 is query and title as one text, against the picture.",
         "",
         "The paper's own figures (arXiv 2311.14742) stand beside, though they were taken on "
         "another data set, which is not public: they compare in direction alone. Tables 4 and 5 "

@@ -35,7 +35,7 @@ FROM (
 ) GROUP BY ROLLUP (category) ORDER BY category NULLS LAST
 """
 TYPES = """
-SELECT p, any_value(lower(a.core_word)) AS type FROM product_no JOIN products USING (product_id)
+SELECT p, min(lower(a.core_word)) AS type FROM product_no JOIN products USING (product_id)
 JOIN current_attributes a USING (title_key) WHERE a.core_word IS NOT NULL GROUP BY p ORDER BY p
 """
 MIN_OF_TYPE = 3  # products of a split, for a mean of them to say anything

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import duckdb
 import torch
 
 from genfilt.common.atomic import replaced_folder
 from genfilt.common.console import say
+from genfilt.common.errors import UserError
 from trainer.ablation.database_content import content_of, product_types, stages_of
 from trainer.ablation.models import BASELINES, FULL, VARIANTS, ComparedModel, model_of
 from trainer.ablation.plan import AblationSettings, Unit, claim
@@ -94,7 +96,8 @@ class Bench:
     db: Path
     catalogue: Catalogue
     benchmark: Benchmark
-    val: Benchmark
+    val: Benchmark | None
+    """By which trained baselines are stopped; None where val has neither click nor label."""
     train: Rows
     types: dict[int, str]
     """The split's products by their core words, of words that several have."""
@@ -106,13 +109,20 @@ class Bench:
             catalogue = load_catalogue(connection)
             lists = db.parent / "candidates"
             benchmark = load_benchmark(connection, lists, split)
-            val = benchmark if split == "val" else load_benchmark(connection, lists, "val")
+            val = benchmark if split == "val" else _val(connection, lists)
             types = product_types(connection, benchmark.categories)
             return cls(db, catalogue, benchmark, val, train_rows(connection, catalogue), types)
 
     def material(self, seed: int) -> Material:
         """Return the data of a baseline."""
         return Material(self.catalogue, self.benchmark, self.train, seed, self.val)
+
+
+def _val(connection: duckdb.DuckDBPyConnection, lists: Path) -> Benchmark | None:
+    try:
+        return load_benchmark(connection, lists, "val")
+    except UserError:  # a database may have a test split alone
+        return None
 
 
 def _run(unit: Unit, key: str, bench: Bench, settings: AblationSettings) -> None:

@@ -66,9 +66,11 @@ def until_converged(
         model.train()
         if auc > best:
             best, best_round = auc, number
-            weights = {key: value.detach().clone() for key, value in model.state_dict().items()}
+            weights = {key: value.cpu().clone() for key, value in model.state_dict().items()}
         elif number - best_round >= PATIENCE:
             break
+    if judged is not None and not weights:
+        say(f"{name}: its scores on val are not numbers; it did not converge")
     if weights:
         model.load_state_dict(weights)
         kept, run = ((one + 1) * epochs for one in (best_round, number))
@@ -76,8 +78,11 @@ def until_converged(
 
 
 def _mean_auc(scorers: Collection[Scorer], labels: Benchmark) -> float:
-    found = [Roc(score(labels.query, labels.product), labels.positive).auc() for score in scorers]
-    return float(np.mean(found))
+    """Return the mean AUC of some scores; minus infinity where one is not a number."""
+    scores = [score(labels.query, labels.product) for score in scorers]
+    if not all(np.isfinite(one).all() for one in scores):
+        return float("-inf")
+    return float(np.mean([Roc(one, labels.positive).auc() for one in scores]))
 
 
 def _labels_of_val(material: Material) -> Material | None:

@@ -35,7 +35,8 @@ class RememberedPictures(PictureSource):
         Raises:
             ValueError: the file is missing, is not a whole picture, or has too many pixels.
         """
-        assert not seed
+        if seed:
+            raise ValueError("A remembered picture is always the same, so it takes no seed.")
         pixels = self._kept.get(p)
         if pixels is None:
             pixels = super().read(p)

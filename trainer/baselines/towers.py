@@ -163,6 +163,7 @@ def align(towers: Towers, material: Material, epochs: int) -> None:
 def refine(towers: Towers, material: Material, name: str, rate: float) -> None:
     """Fine-tune towers by eq. 2 on train rows: query with titles, with pictures, and joined.
 
+    A picture is the mean of its views here, as in `align`; scores are by the nearest view.
     Epochs are run until the AUC of Q->T, Q->I and their sum has converged on val.
 
     Each row's query, and its query and title as one text, stand against all products of the batch;
@@ -226,7 +227,7 @@ def _train(
     reader.pictures = RememberedPictures(images, towers.transform)
     towers.train()
     for epoch in epochs:
-        plan = BatchPlan(len(rows), BATCH, 1, material.seed + epoch)
+        plan = BatchPlan(len(rows), BATCH, 1, _seed(material.seed, epoch))
         for batch in loader(reader, plan, 0, workers=0):
             if len(batch.products) == 0:
                 continue
@@ -235,6 +236,11 @@ def _train(
             torch.autograd.backward(value)
             nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
+
+
+def _seed(seed: int, epoch: int) -> int:
+    """Return the seed of an epoch's order, which no other seed's epoch shares."""
+    return int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
 
 
 def _slices(count: int, size: int = SCORED) -> Iterator[slice]:

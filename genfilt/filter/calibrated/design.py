@@ -53,7 +53,7 @@ class Training:
 
     @property
     def logged(self) -> Bools:
-        """Queries with a click or label, (Q,)."""
+        """Queries with a click, label or review, (Q,)."""
         return np.bincount(self.log.q, minlength=len(self.stands_for)) > 0
 
     @property

@@ -97,7 +97,7 @@ def filter_(
     With --engine ray the workers of a cluster embed the texts and join the vectors.
     """
     from genfilt.features.embed import Embedder
-    from genfilt.filter.advice import advice
+    from genfilt.filter.advice import advice, title_advice
     from genfilt.filter.filter import FilterSettings, filter_pairs
     from genfilt.inspect.counts import count_corrections
     from genfilt.inspect.language import foreign_titles
@@ -118,16 +118,18 @@ def filter_(
         counts,
     ):
         with open_engine(chosen) as runner:
-            made = filter_pairs(store, settings, Embedder(embedder, runner))
+            model = Embedder(embedder, runner)
+            made = filter_pairs(store, settings, model)
+            pairs = count_corrections(store).title_pairs
+            remedies = title_advice(store, model, image_title_sigma, pairs)
+        remedies += foreign_titles(store)
         counts["query-product candidates"] = made.qp_candidates
         counts["image-title candidates"] = made.it_candidates
-        found = count_corrections(store)
         counts["query-product corrections"] = made.corrections
         counts["of train products"] = made.train_corrections
         counts["new, of train products without a verdict"] = made.new_corrections
         counts["by title alone, without a picture"] = made.title_alone
-        counts["image-title corrections (distinct texts)"] = found.title_pairs
-        remedies = foreign_titles(store)
+        counts["image-title corrections (distinct texts)"] = pairs
         if not made.train_corrections:
             remedies.append(advice(store, made.corrections))
     for remedy in remedies:

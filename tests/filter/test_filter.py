@@ -9,7 +9,6 @@ from genfilt.common.errors import UsageError, UserError
 from genfilt.features.corpus import load_corpus
 from genfilt.features.embed import Embedder, embed
 from genfilt.features.texts import load_features, load_queries, load_texts, number_features
-from genfilt.filter.advice import advice
 from genfilt.filter.filter import FilterSettings, filter_pairs
 from genfilt.filter.rules import audit_filter
 from genfilt.inspect.report_sections import pair_steps
@@ -235,16 +234,6 @@ def test_an_unknown_embedder_is_named(store: Store, tmp_path: object) -> None:
         Embedder(str(tmp_path))
 
 
-def test_a_filter_that_corrects_nothing_says_what_to_try(store: Store, embedder: Embedder) -> None:
-    for rows in ([{"query_id": "q4", "product_id": "p5"}],):
-        judge(store, "clicks", rows)
-    made = filter_pairs(store, FilterSettings(0.99), embedder)
-    assert made.corrections == 0
-    found = advice(store)
-    assert found.startswith("No pair reaches sigma 0.99 under the rule paper. Try: a lower --sigma")
-    assert "--rule calibrated, which needs 200" in found
-
-
 def test_texts_that_no_product_has_any_more_count_as_no_candidates(
     store: Store, embedder: Embedder
 ) -> None:
@@ -273,17 +262,3 @@ def test_corrections_are_counted_by_what_training_can_see(store: Store, embedder
     assert made.train_corrections == sum(split == "train" for split, _, _ in rows)
     assert made.new_corrections == made.train_corrections - 1  # the mug has a verdict of val
     assert made.title_alone == sum(q_i is None for _, _, q_i in rows) == 1
-
-
-def test_corrections_of_val_products_alone_change_no_training(
-    store: Store, embedder: Embedder
-) -> None:
-    made = filter_pairs(store, FilterSettings(0.5), embedder)
-    assert made.train_corrections
-    store.connection.execute("UPDATE products SET split = 'val'")
-    rows = store.rows("SELECT split FROM query_product_corrections")
-    assert {split for (split,) in rows} == {"val"}
-    found = advice(store, len(rows))
-    assert found.startswith("No correction is of a train product, so training will not change (")
-    assert f"({len(rows)} of val and test products reach sigma 0.5" in found
-    assert "Try: a lower --sigma" in found

@@ -84,7 +84,7 @@ def test_measures_survive_json(encoded: EncodedBenchmark, small: Benchmark) -> N
 
 
 def test_image_weights_by_category(encoded: EncodedBenchmark, small: Benchmark) -> None:
-    found = image_weights(encoded, small)
+    found = image_weights(encoded, small.categories)
     by_name: dict[str, list[float]] = {"a": [], "b": []}
     for p, name in small.categories.items():
         m, i, t = (side.values[p // 3] for side in (encoded.fused, encoded.image, encoded.title))
@@ -112,9 +112,9 @@ def test_an_untrained_copys_columns_are_no_part_of_the_images_weight(
         image=beside(encoded.image, 0.0, 2),
         learned=width,
     )
-    found, wanted = (image_weights(one, small) for one in (with_copy, encoded))
+    found, wanted = (image_weights(one, small.categories) for one in (with_copy, encoded))
     assert found == {name: pytest.approx(weight, abs=1e-6) for name, weight in wanted.items()}
-    assert image_weights(replace(with_copy, learned=None), small) != wanted
+    assert image_weights(replace(with_copy, learned=None), small.categories) != wanted
 
 
 def test_gaps_are_paired_and_take_their_side(encoded: EncodedBenchmark, small: Benchmark) -> None:

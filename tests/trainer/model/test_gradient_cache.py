@@ -57,7 +57,8 @@ def test_a_cached_step_is_the_plain_step(shop: Path, stage: int, rows: int) -> N
         torch.testing.assert_close(cached[name], loss, atol=1e-5, rtol=0)
     assert plain_grads.keys() == cached_grads.keys()
     for name, grad in plain_grads.items():
-        torch.testing.assert_close(cached_grads[name], grad, atol=1e-5, rtol=1e-5)
+        # Sums in another order: processors differ in the last digits of float32.
+        torch.testing.assert_close(cached_grads[name], grad, atol=3e-5, rtol=1e-4)
     assert max(float(grad.abs().max()) for grad in plain_grads.values()) > 1e-3
 
 

@@ -23,8 +23,8 @@ from peer_sentences import SENTENCE_ARMS, Recipe, train_sentences
 from peer_shops import Figures, PeerShop
 
 from genfilt.common.atomic import write_text
-from trainer.ablation.compare import Mean
-from trainer.ablation.effect.predictions import signed
+from trainer.ablation.compare import Mean, paired_mean
+from trainer.ablation.effect.predictions import conclusion, signed
 from trainer.evaluation.markdown_table import table
 
 LOG = "one-click"
@@ -119,21 +119,7 @@ def gap(results: Iterable[Result], first: str, second: str, figure: str) -> Mean
     cells: dict[str, dict[str, float | None]] = {}
     for one in results:
         cells.setdefault(one.shop, {})[one.arm] = one.figures.get(figure)
-    gaps = []
-    for cell in cells.values():
-        above, below = cell.get(first), cell.get(second)
-        if above is not None and below is not None:
-            gaps.append(above - below)
-    return Mean.of(gaps)
-
-
-def conclusion(difference: Mean | None) -> str:
-    """Say whether an interval over shops lies above 0, below, or around it."""
-    if difference is None:
-        return "not run"
-    if difference.half is None or abs(difference.value) <= difference.half:
-        return "not shown"
-    return "holds" if difference.value > 0 else "contradicted"
+    return paired_mean(cells.values(), first, second)
 
 
 def report(results: Sequence[Result]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -142,6 +142,18 @@ def difference(
         p_runs=_paired(observed),
         better=sum(gap > 0 for gap in observed),
     )
+
+
+def paired_mean(
+    cells: Iterable[Mapping[str, float | None]], first: str, second: str
+) -> Mean | None:
+    """Return the mean of the first value less the second, over the cells that have both."""
+    gaps = []
+    for cell in cells:
+        above, below = cell.get(first), cell.get(second)
+        if above is not None and below is not None:
+            gaps.append(above - below)
+    return Mean.of(gaps)
 
 
 def _draws(groups: Integers, name: str) -> Floats:

@@ -22,13 +22,14 @@ from trainer.ablation.query_vectors import QueryVectors
 from trainer.ablation.run_pool import run_missing
 from trainer.ablation.run_result import MEASURED, RunResult
 from trainer.ablation.scores import Scores
-from trainer.baselines.baseline import Baseline, Material, train_rows, weights_of
+from trainer.baselines.baseline import Baseline, Material, train_rows
 from trainer.database.catalogue import Catalogue, Rows, load_catalogue
 from trainer.database.reading import open_database
 from trainer.evaluation.candidates import Benchmark, load_benchmark
 from trainer.evaluation.encode import EncodedBenchmark, encode, image_weights
 from trainer.evaluation.measures import BenchmarkSize, measure
 from trainer.evaluation.scorers import Scorer
+from trainer.model.parameters import weights_of
 from trainer.training import checkpoint
 from trainer.training.fit import fit
 from trainer.training.objective import parts_of

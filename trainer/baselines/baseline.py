@@ -48,13 +48,6 @@ class BaselineScores:
     """Vectors for Figure 5, of a model that has them."""
 
 
-class Parameterised(Protocol):
-    """A model of torch, or one in its manner."""
-
-    def parameters(self) -> Iterator[torch.nn.Parameter]:
-        """Return the weights."""
-
-
 class Baseline(Protocol):
     """A model that is known by its scores."""
 
@@ -129,11 +122,6 @@ def by_text(
     parts = score([left[at] for at in order], [right[at] for at in order])
     found[order] = np.concatenate(list(parts))
     return tabulated(queries, products, found[place.ravel()])
-
-
-def weights_of(model: Parameterised) -> int:
-    """Return how many weights a model has, frozen ones too."""
-    return sum(weight.numel() for weight in model.parameters())
 
 
 def device() -> torch.device:

@@ -16,12 +16,12 @@ from trainer.baselines.baseline import (
     by_text,
     device,
     shuffled,
-    weights_of,
     with_negatives,
 )
 from trainer.baselines.convergence import until_converged
 from trainer.config import ModelConfig
 from trainer.model.encoder import load_bert, load_tokenizer
+from trainer.model.parameters import weights_of
 
 BATCH, SCORED = 32, 256
 LENGTH = 48  # tokens of query and title together

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from genfilt.common.arrays import Bools, Floats, Integers, Vectors
 from genfilt.common.console import track
 from genfilt.common.errors import UserError
-from trainer.baselines.baseline import BaselineScores, Material, device, weights_of
+from trainer.baselines.baseline import BaselineScores, Material, device
 from trainer.baselines.convergence import Trained, until_converged
 from trainer.baselines.pixels import RememberedPictures
 from trainer.batches.reader import Batch, BatchPlan, BatchReader, loader
 from trainer.database.catalogue import Catalogue, Rows
 from trainer.evaluation.scorers import Scorer, tabulated
 from trainer.losses.contrastive import contrastive, image_text_contrastive
+from trainer.model.parameters import weights_of
 from trainer.serving.relevance_model import picture_reader
 
 BATCH, SCORED = 32, 256

@@ -61,8 +61,7 @@ def separate_positives(
         ignored: (B, G) bool, columns j that are not counted among a row's negatives.
     """
     logits = _logits(rows, columns, temperature)
-    left_out = positive if ignored is None else positive | ignored
-    negatives = logits.masked_fill(left_out, -torch.inf).logsumexp(dim=1, keepdim=True)
+    negatives = _negatives(logits, positive, ignored).logsumexp(dim=1, keepdim=True)
     losses = torch.where(positive, functional.softplus(negatives - logits), 0.0)
     size = positive.sum(dim=1)
     return mean_over_counted(losses.sum(dim=1) / size.clamp(min=1), size > 0)
@@ -94,8 +93,7 @@ def cross_query_pairs(
         Losses (G, G) in float32 or wider, of which those of positive pairs count.
     """
     logits = _logits(rows, columns, temperature)
-    left_out = positive if ignored is None else positive | ignored
-    negatives = logits.masked_fill(left_out, -torch.inf).flatten().logsumexp(dim=0)
+    negatives = _negatives(logits, positive, ignored).flatten().logsumexp(dim=0)
     return functional.softplus(negatives - logits)
 
 
@@ -103,6 +101,12 @@ def _logits(rows: Tensor, columns: Tensor, temperature: Tensor | float) -> Tenso
     wide = torch.promote_types(rows.dtype, torch.float32)
     with torch.autocast(rows.device.type, enabled=False):  # half-precision logits are too coarse
         return rows.to(wide) @ columns.to(wide).T / temperature
+
+
+def _negatives(logits: Tensor, positive: Tensor, ignored: Tensor | None) -> Tensor:
+    """Return the logits of negatives, -inf where a pair is positive or ignored."""
+    left_out = positive if ignored is None else positive | ignored
+    return logits.masked_fill(left_out, -torch.inf)
 
 
 def mean_over_counted(values: Tensor, counted: Tensor) -> Tensor:

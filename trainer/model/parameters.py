@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Protocol
+
 from torch import nn
 
 from trainer.model.query_life import QueryLife
@@ -9,18 +12,25 @@ from trainer.model.query_life import QueryLife
 PAPER_PARAMETERS = 188_000_000
 
 
+class HasParameters(Protocol):
+    """A model of torch, or one in its manner."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Return the weights."""
+
+
 def parameter_counts(model: QueryLife) -> dict[str, int]:
     """Return the number of parameters of each part, the frozen tower's apart from the trained."""
     counts = {
-        "BERT": _size(model.encoder.embeddings) + _size(model.encoder.layers),
-        "cross-attention": _size(model.encoder.cross),
+        "BERT": weights_of(model.encoder.embeddings) + weights_of(model.encoder.layers),
+        "cross-attention": weights_of(model.encoder.cross),
     }
-    tower = _size(model.vision)
-    total = _size(model)
+    tower = weights_of(model.vision)
+    total = weights_of(model)
     frozen = tower if model.vision.frozen else 0
     if model.untrained is not None:
-        counts["untrained copy, frozen"] = _size(model.untrained)
-        frozen += _size(model.untrained)
+        counts["untrained copy, frozen"] = weights_of(model.untrained)
+        frozen += weights_of(model.untrained)
     counts["projections and heads"] = total - tower - sum(counts.values())
     counts[f"vision tower, {'frozen' if model.vision.frozen else 'trained'}"] = tower
     counts["trained"] = total - frozen
@@ -38,5 +48,6 @@ def parameter_report(model: QueryLife) -> str:
     return f"Parameters: {parts}." + (paper if model.vision.frozen else "")
 
 
-def _size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+def weights_of(model: HasParameters) -> int:
+    """Return how many weights a model has, frozen ones too."""
+    return sum(weight.numel() for weight in model.parameters())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from trainer.ablation.compare import Mean
+from trainer.ablation.compare import Mean, paired_mean
 from trainer.ablation.effect.effect_plan import EffectResult
 
 FIGURE = "cold Q->M auc"
@@ -39,12 +39,7 @@ def paired(
     for one in results:
         cell = cells.setdefault((one.shop, one.seed, one.batch_size), {})
         cell[one.arm] = one.figures.get(figure)
-    gaps = []
-    for cell in cells.values():
-        above, below = cell.get(first), cell.get(second)
-        if above is not None and below is not None:
-            gaps.append(above - below)
-    return Mean.of(gaps)
+    return paired_mean(cells.values(), first, second)
 
 
 def predictions(results: Sequence[EffectResult]) -> list[Prediction]:
@@ -68,21 +63,18 @@ def _gain(gain: Mean | None, few_known: bool) -> Prediction:
     )
     if gain is None or not few_known:
         return Prediction(statement, "" if gain is None else f"{gain.value:+.3f}", "not run")
-    conclusion = "not shown"
-    if gain.value >= MIN_GAIN and _side(gain) > 0:
-        conclusion = "holds"
+    found = "not shown"
+    if gain.value >= MIN_GAIN and conclusion(gain) == "holds":
+        found = "holds"
     elif gain.value <= MAX_FALSIFYING_GAIN:
-        conclusion = "contradicted"
-    return Prediction(statement, str(gain), conclusion)
+        found = "contradicted"
+    return Prediction(statement, str(gain), found)
 
 
 def _above(results: Sequence[EffectResult], pair: tuple[str, str], figure: str) -> Prediction:
     gap = paired(results, *pair, figure)
     statement = f"{pair[0]} above {pair[1]}"
-    if gap is None:
-        return Prediction(statement, "", "not run")
-    conclusions = {1: "holds", 0: "not shown", -1: "contradicted"}
-    return Prediction(statement, signed(gap), conclusions[_side(gap)])
+    return Prediction(statement, "" if gap is None else signed(gap), conclusion(gap))
 
 
 def _grows(small: Mean | None, large: Mean | None, sizes: Sequence[int]) -> Prediction:
@@ -93,11 +85,13 @@ def _grows(small: Mean | None, large: Mean | None, sizes: Sequence[int]) -> Pred
     return Prediction(statement, found, "holds" if large.value > small.value else "contradicted")
 
 
-def _side(gap: Mean) -> int:
-    """Return 1 or -1 where the interval over runs lies above or below 0, else 0."""
+def conclusion(gap: Mean | None) -> str:
+    """Say whether the interval over runs lies above 0, below it, or around it."""
+    if gap is None:
+        return "not run"
     if gap.half is None or abs(gap.value) <= gap.half:
-        return 0
-    return 1 if gap.value > 0 else -1
+        return "not shown"
+    return "holds" if gap.value > 0 else "contradicted"
 
 
 def signed(gap: Mean) -> str:

@@ -8,6 +8,8 @@ Every step is the genfilt command in a process of its own, on generated catalogu
 With --titles the catalogues have no pictures and as many queries at every size, the lexicon reads
 and the static embedder embeds; what synth does is then done here, and measured nowhere.
 
+The costs of a size are kept in SIZE.json of the folder, so that a run that was stopped goes on.
+
 "grows as" is the exponent between two sizes: 1 is linear in the products. Processor seconds count
 the process and its workers, memory is the largest one's, mapped pages included; "above" is what it
 exceeds the smallest catalogue's by. The joins' work is queries times products.
@@ -24,7 +26,7 @@ import random
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -102,7 +104,10 @@ def steps(size: int, folder: Path, options: argparse.Namespace) -> dict[str, lis
 
 
 def measure(size: int, folder: Path, options: argparse.Namespace) -> dict[str, Cost]:
-    """Run all steps on a new catalogue."""
+    """Return the costs of all steps on a new catalogue, or those that an earlier run kept."""
+    kept = folder / f"{size}.json"
+    if kept.exists():
+        return {name: Cost(**cost) for name, cost in json.loads(kept.read_text()).items()}
     db = folder / f"{size}.duckdb"
     for old in folder.glob(f"{size}.duckdb*"):
         old.unlink()
@@ -119,6 +124,7 @@ def measure(size: int, folder: Path, options: argparse.Namespace) -> dict[str, C
     for name, cost in costs.items():
         rows = count(db, ROWS[name.split()[0]])
         costs[name] = Cost(cost.wall, cost.cpu, cost.memory, rows)
+    kept.write_text(json.dumps({name: asdict(cost) for name, cost in costs.items()}))
     return costs
 
 

@@ -154,7 +154,8 @@ def audit(
     embedder: Annotated[
         str | None,
         typer.Option(
-            help="A sentence-transformers folder or hub name; static: fast, by words alone."
+            help="A sentence-transformers folder or hub name, or static; by default the current "
+            "filter's."
         ),
     ] = None,
     sample: Annotated[
@@ -177,7 +178,7 @@ def audit(
         write_sample(db, sample, split, out, overwrite=overwrite)
         return
     check_exists(db)
-    from genfilt.features.embed import Embedder
+    from genfilt.features.embed import filter_embedder
     from genfilt.features.texts import number_features
     from genfilt.filter.rules import audit_filter
     from genfilt.inspect.counts import val_audit
@@ -193,7 +194,7 @@ def audit(
         number_features(store)
         found = audit_filter(
             store,
-            Embedder(embedder),
+            filter_embedder(store, embedder),
             split=split.value,
             target_precision=target_precision,
             base_rate=base_rate,

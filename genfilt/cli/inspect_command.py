@@ -97,7 +97,8 @@ def explain(
         str, typer.Argument(help="Id of a product, else its title, also a new one.")
     ],
     embedder: Annotated[
-        str | None, typer.Option(help="The current filter's, to embed a text that is new.")
+        str | None,
+        typer.Option(help="The folder of the current filter's model, to embed a text that is new."),
     ] = None,
     form: Form = OutputFormat.table,
     db: Db = DEFAULT_DB,
@@ -105,11 +106,11 @@ def explain(
     """Show why a query and a product are a correction, or why not: scores, threshold, veto."""
     from dataclasses import asdict
 
-    from genfilt.features.embed import Embedder
+    from genfilt.features.embed import filter_embedder
     from genfilt.inspect.explain import explain as run
 
     with Store(db, read_only=True) as store:
-        show_one(asdict(run(store, Embedder(embedder), query, product)), form)
+        show_one(asdict(run(store, filter_embedder(store, embedder), query, product)), form)
 
 
 def report(

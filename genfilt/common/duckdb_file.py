@@ -19,6 +19,7 @@ MAGIC = slice(8, 12)  # of a DuckDB file's bytes; they are b"DUCK"
 MEMORY_SHARE = 0.6  # of the host's memory, for DuckDB; NumPy and torch need the rest
 SPILLING_MEMORY = 1 << 30  # with four threads
 THREAD_MEMORY = 1 << 27  # for each thread more
+KEY_MEMORY = 80  # of a row's key: DuckDB holds all keys of a table that it writes to
 DATABASE = "db"  # the name under which the file is attached
 CLOSED = {
     # A file from elsewhere is untrusted input: nothing is fetched, loaded or read because of it.
@@ -28,6 +29,10 @@ CLOSED = {
     # A misspelt table must not resolve to a Python variable.
     "python_enable_replacements": "false",
 }
+KEYED_ROWS = f"""
+SELECT coalesce(sum(estimated_size), 0)::BIGINT FROM duckdb_tables()
+WHERE database_name = '{DATABASE}' AND has_primary_key
+"""
 # DuckDB's own functions come first, so that a macro in the file cannot take the name of one.
 SEARCH_PATH = f"SET search_path = 'system.main,{DATABASE}.main'"
 
@@ -51,8 +56,7 @@ def open_file(path: str, *, read_only: bool, create: bool = False) -> duckdb.Duc
     connection = duckdb.connect(config=dict(CLOSED))
     watch(connection)
     try:
-        spills = path != MEMORY and os.access(Path(path).absolute().parent, os.W_OK)
-        connection.execute(f"SET memory_limit = '{memory_limit(spills=spills)}B'")
+        connection.execute(f"SET memory_limit = '{memory_limit(spills=_spills(path))}B'")
         fresh = path == MEMORY or not Path(path).exists()
         mode = "(READ_ONLY)" if read_only else f"(STORAGE_VERSION '{STORAGE_VERSION}')" * fresh
         # An absolute path is a file for certain, where md:name or s3://name may load an extension.
@@ -63,11 +67,27 @@ def open_file(path: str, *, read_only: bool, create: bool = False) -> duckdb.Duc
         # DuckDB keeps the attached file and its log on its list of allowed paths.
         connection.execute("SET enable_external_access = false")
         connection.execute(SEARCH_PATH)
+        if not read_only:
+            make_room(connection, path)
     except (duckdb.Error, UnicodeError) as error:
         connection.close()
         kind = LockedError if _is_locked(error) else UserError
         raise kind(why_not_opened(path, error)) from error
     return connection
+
+
+def make_room(connection: duckdb.DuckDBPyConnection, path: str, rows: int = 0) -> None:
+    """Raise the limit of memory for the keys of all rows that are there and of more to be written.
+
+    Args:
+        connection: has the file attached.
+        path: the file, or MEMORY.
+        rows: how many are about to be written to tables with a primary key. A transaction that
+            is committed has their keys twice.
+    """
+    ((there,),) = connection.execute(KEYED_ROWS).fetchall()
+    limit = memory_limit(spills=_spills(path), keyed_rows=there + 2 * rows)
+    connection.execute(f"SET memory_limit = '{limit}B'")
 
 
 def define_views(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -127,13 +147,15 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def memory_limit(*, spills: bool = False) -> int:
+def memory_limit(*, spills: bool = False, keyed_rows: int = 0) -> int:
     """Return how many bytes DuckDB may use: a share of the host's, or of its control group's.
 
-    Where it can move what it sorts and joins to disk, less is enough for any size.
+    Where it can move what it sorts and joins to disk, less is enough: for any size, and for the
+    keys of the rows, which it cannot move.
 
     Args:
         spills: whether it has a folder for that.
+        keyed_rows: rows of tables with a primary key.
     """
     host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
@@ -144,7 +166,12 @@ def memory_limit(*, spills: bool = False) -> int:
     if not spills:
         return most
     threads = os.cpu_count() or 1
-    return min(most, SPILLING_MEMORY + THREAD_MEMORY * max(0, threads - 4))
+    working = SPILLING_MEMORY + THREAD_MEMORY * max(0, threads - 4)
+    return min(most, working + KEY_MEMORY * keyed_rows)
+
+
+def _spills(path: str) -> bool:
+    return path != MEMORY and os.access(Path(path).absolute().parent, os.W_OK)
 
 
 def _check_path(path: str, create: bool) -> None:

@@ -58,6 +58,7 @@ class Step(Generic[Item, Result]):
         The generator gets all items at once, so that its requests never wait for a batch's end.
         """
         watch = FailureWatch(self.name)
+        store.make_room(len(missing))
         with track(f"{self.name} ({self.generator})", len(missing)) as advance:
             for outcomes in _collect(self.work(missing)) if missing else ():
                 self.write(store, outcomes)

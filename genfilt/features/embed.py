@@ -20,12 +20,20 @@ from genfilt.common.atomic import remove_unfinished
 from genfilt.common.console import track
 from genfilt.common.duckdb_file import MEMORY
 from genfilt.common.errors import UserError
-from genfilt.features.embedder import DEFAULT_EMBEDDER, Embedder, KeptVectors, Matrix
+from genfilt.features.embedder import DEFAULT_EMBEDDER, Embedder, KeptVectors, Matrix, reopened
 from genfilt.features.vector_file import VectorFile, VectorSource, new_vectors
 from genfilt.store.keys import text_key
 from genfilt.store.store import Store
 
-__all__ = ["DEFAULT_EMBEDDER", "Embedder", "KeptVectors", "Matrix", "embed", "embed_relation"]
+__all__ = [
+    "DEFAULT_EMBEDDER",
+    "Embedder",
+    "KeptVectors",
+    "Matrix",
+    "embed",
+    "embed_relation",
+    "filter_embedder",
+]
 
 TEXTS_PER_WRITE = 8192
 TEXTS_PER_READ = 65_536
@@ -74,6 +82,13 @@ def embed_relation(store: Store, embedder: Embedder, relation: str, name: str) -
     if count < MIN_FILE_TEXTS or store.path == MEMORY:
         return _read(store, embedder, count, width)
     return _laid_out(store, embedder, name, count, width)
+
+
+def filter_embedder(store: Store, model: str | None = None) -> Embedder:
+    """Return the embedder of a model; of none, the current filter's, or else all-MiniLM-L6-v2."""
+    if model is None and (named := store.rows("SELECT embedder FROM filters WHERE current")):
+        return reopened(str(named[0][0]))
+    return Embedder(model)
 
 
 def _embed_wanted(store: Store, embedder: Embedder, relation: str) -> tuple[int, int]:

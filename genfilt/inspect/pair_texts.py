@@ -11,7 +11,7 @@ import numpy as np
 from genfilt.common.arrays import Vectors
 from genfilt.common.errors import UsageError, UserError
 from genfilt.features.corpus import Corpus
-from genfilt.features.embed import Embedder
+from genfilt.features.embed import Embedder, KeptVectors
 from genfilt.features.texts import NO_IMAGE, Features, Texts
 from genfilt.filter.calibrated.database_input import read_query_attributes
 from genfilt.generators.protocols import FIELDS, Attributes
@@ -154,7 +154,7 @@ def text_vectors(store: Store, embedder: Embedder, name: str, texts: Sequence[st
         name: of the current filter's embedder, which `embedder` has to be.
 
     Raises:
-        UserError: a vector is missing and `embedder` is another one.
+        UserError: a vector is missing and `embedder` is another one, or has no model.
     """
     keys = [text_key(text) for text in texts]
     found = {
@@ -165,6 +165,11 @@ def text_vectors(store: Store, embedder: Embedder, name: str, texts: Sequence[st
     if missing and embedder.name != name:
         raise UserError(
             f"--embedder must be the current filter's, {name}, got {embedder.name}; give that one."
+        )
+    if missing and isinstance(embedder, KeptVectors):
+        raise UserError(
+            f"A text is new, and the folder of {name} is not kept in the database; give it to "
+            "genfilt explain --embedder."
         )
     if missing:
         found |= dict(zip(missing, embedder.encode(list(missing.values())), strict=True))

@@ -53,11 +53,12 @@ class PairLookup:
 
     def _loaded(self, name: str) -> Embedder:
         """Return the embedder with its model, which takes seconds; the file is free meanwhile."""
-        from genfilt.features.embed import Embedder
+        from genfilt.features.embedder import KeptVectors, reopened
 
         with self._loading:
             if self._embedder is None or self._embedder.name != name:
-                embedder = Embedder(name)
-                embedder.encode(["warm"])
+                embedder = reopened(name)
+                if not isinstance(embedder, KeptVectors):
+                    embedder.encode(["warm"])
                 self._embedder = embedder
             return self._embedder

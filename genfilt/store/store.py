@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from genfilt.common.duckdb_file import MEMORY
+from genfilt.common.duckdb_file import MEMORY, make_room
 from genfilt.store.schema import open_tables
 
 ROWS_PER_BATCH = 65_536
@@ -71,6 +71,10 @@ class Store:
                 self.connection.execute("ROLLBACK")
             raise
         self.connection.execute("COMMIT")
+
+    def make_room(self, rows: int) -> None:
+        """Let DuckDB use the memory that the keys of so many more rows take."""
+        make_room(self.connection, self.path, rows)
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         """Return the answer's rows; for small answers."""

@@ -9,11 +9,13 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from genfilt.features.embedder import PACKAGED_MODEL
 from genfilt.store.store import Store
 from tests.shop_files import write_csv
 
@@ -67,6 +69,40 @@ def titles_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = genfilt(db, *words)
         assert done.returncode == 0, done.stderr
     return db
+
+
+@pytest.mark.parametrize("model", ["static", "folder"])
+def test_audit_and_explain_take_the_filters_embedder(
+    titles_only: Path, tmp_path: Path, model: str
+) -> None:
+    db, given = tmp_path / "t.duckdb", model
+    shutil.copy(titles_only, db)
+    if model == "folder":
+        given = str(Path(str(files(PACKAGED_MODEL) / "model")))
+    labels = write_csv(
+        tmp_path / "l.csv",
+        "query_id,product_id,label",
+        [("q1", "p2", "1"), ("q1", "p3", "1"), ("q2", "p0", "0"), ("q2", "p4", "1")],
+    )
+    rule = ["--rule", "paper", "--sigma", "0.3", "--embedder", given]
+    for words in (["ingest", "--labels", labels], ["filter", *rule]):
+        assert genfilt(db, *words).returncode == 0
+    with Store(db, read_only=True) as store:
+        before = store.rows("SELECT embedder, count(*) FROM vectors GROUP BY ALL ORDER BY ALL")
+    found = [genfilt(db, "audit", *more) for more in ([], ["--embedder", given])]
+    assert found[0].returncode == 0, found[0].stderr
+    assert found[0].stdout == found[1].stdout
+    assert genfilt(db, "explain", "q1", "p4").returncode == 0
+    with Store(db, read_only=True) as store:
+        assert before == store.rows(
+            "SELECT embedder, count(*) FROM vectors GROUP BY ALL ORDER BY ALL"
+        )
+    new = genfilt(db, "explain", "a text that is new", "p4")
+    if model == "folder":
+        assert new.returncode == 1
+        assert "give it to genfilt explain --embedder" in new.stderr
+        new = genfilt(db, "explain", "a text that is new", "p4", "--embedder", given)
+    assert new.returncode == 0, new.stderr
 
 
 def test_every_page_of_products_without_pictures_works(titles_only: Path, tmp_path: Path) -> None:

@@ -6,10 +6,14 @@ import sys
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
-from genfilt.common.duckdb_file import MEMORY, memory_limit, open_file, quoted
+from genfilt.common.duckdb_file import KEY_MEMORY, MEMORY, memory_limit, open_file, quoted
 from genfilt.common.errors import UserError
+from genfilt.ingest.ingest import ingest
+from genfilt.ingest.sources import Sources
+from genfilt.store.store import Store
 
 
 def made(path: Path) -> Path:
@@ -39,6 +43,30 @@ def test_memory_is_limited() -> None:
     ((limit,),) = connection.execute("SELECT current_setting('memory_limit')").fetchall()
     assert limit != duckdb.connect().execute("SELECT current_setting('memory_limit')").fetchone()
     connection.close()
+
+
+@pytest.mark.parametrize("key_memory", [0, KEY_MEMORY])
+def test_keys_of_any_number_of_rows_have_memory(
+    key_memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without room for their keys 100,000 products do not fit in 16 MiB."""
+    monkeypatch.setattr("genfilt.common.duckdb_file.SPILLING_MEMORY", 1 << 24)
+    monkeypatch.setattr("genfilt.common.duckdb_file.THREAD_MEMORY", 0)
+    monkeypatch.setattr("genfilt.common.duckdb_file.KEY_MEMORY", key_memory)
+    ids = [f"p{number}" for number in range(100_000)]
+    with Store(tmp_path / "many.duckdb") as store:
+        if key_memory:
+            ingest(store, Sources(products=pa.table({"product_id": ids, "title": ids})))
+            assert store.scalar("SELECT count(*) FROM products") == 100_000
+        else:
+            with pytest.raises(duckdb.OutOfMemoryException):
+                ingest(store, Sources(products=pa.table({"product_id": ids, "title": ids})))
+    limits = []
+    for read_only in (True, False):
+        with Store(tmp_path / "many.duckdb", read_only=read_only) as store:
+            limits.append(store.scalar("SELECT current_setting('memory_limit')"))
+    assert limits[0] == "16.0 MiB"  # reading takes no keys
+    assert (limits[1] != limits[0]) == bool(key_memory)
 
 
 def test_a_missing_file_is_not_made_unless_asked(tmp_path: Path) -> None:

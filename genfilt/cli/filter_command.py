@@ -81,7 +81,11 @@ def filter_(
         int | None, typer.Option(help="Store the best candidates of each query alone.", min=1)
     ] = None,
     base_rate: Annotated[
-        float | None, typer.Option(help="Share of relevant pairs among all, where it is known.")
+        float | None,
+        typer.Option(
+            help="Share of relevant pairs among all, where it is known; with four clicks a query "
+            "and no labels, among those of queries with clicks."
+        ),
     ] = None,
     image_title_sigma: Annotated[
         float, typer.Option(help="The cosine of an image-title correction, under every rule.")

@@ -57,6 +57,8 @@ def open_file(path: str, *, read_only: bool, create: bool = False) -> duckdb.Duc
     watch(connection)
     try:
         connection.execute(f"SET memory_limit = '{memory_limit(spills=_spills(path))}B'")
+        # Under `python -c` DuckDB draws a bar on the standard output, between a command's rows.
+        connection.execute("SET enable_progress_bar = false")
         fresh = path == MEMORY or not Path(path).exists()
         mode = "(READ_ONLY)" if read_only else f"(STORAGE_VERSION '{STORAGE_VERSION}')" * fresh
         # An absolute path is a file for certain, where md:name or s3://name may load an extension.

@@ -113,3 +113,13 @@ def test_a_locked_file_names_the_other_process(tmp_path: Path) -> None:
 def test_a_text_is_quoted_as_a_literal() -> None:
     text = 'it\'s \\ "x" \n'
     assert duckdb.connect().execute(f"SELECT {quoted(text)}").fetchone() == (text,)
+
+
+def test_no_bar_is_drawn_between_the_rows_of_an_answer() -> None:
+    """Under `python -c` DuckDB takes the process for a shell and would draw one."""
+    line = (
+        "from genfilt.store.store import Store; "
+        "print(Store().scalar(\"SELECT current_setting('enable_progress_bar')\"))"
+    )
+    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -2,21 +2,29 @@
 
 -- name: corrections
 -- All of them up to $cards; of more as many from each fifth of the scores, each query once while
--- there are enough of them. Where there are very many only each $part-th is looked at.
-SELECT query_id, query, product_id, title, category, caption, image, core_word, brand, color, material,
-       model_parameters, q_i, q_t, score, reasons
-FROM (
-    SELECT c.*, category, products.image, title_key,
-           row_number() OVER (PARTITION BY fifth ORDER BY turn, lot) AS place
-    FROM (SELECT *, ntile(5) OVER (ORDER BY score DESC) AS fifth,
-                 row_number() OVER (PARTITION BY query ORDER BY hash(product_id)) AS turn,
-                 hash(query_id, product_id) AS lot
-          FROM query_product_corrections
-          WHERE split = 'train' AND hash(query_id, product_id) % $part = 0) c
-    JOIN products USING (product_id)
+-- there are enough of them. Where there are very many only each $part-th is looked at. Chosen by
+-- their ids, and described afterwards: texts and reasons of millions would fill the memory.
+WITH chosen AS MATERIALIZED (
+    SELECT query_id, query, product_id
+    FROM (SELECT *, row_number() OVER (PARTITION BY fifth ORDER BY turn, lot) AS place
+          FROM (SELECT query_id, query, product_id, score,
+                       ntile(5) OVER (ORDER BY score DESC) AS fifth,
+                       row_number() OVER (PARTITION BY query ORDER BY hash(product_id)) AS turn,
+                       hash(query_id, product_id) AS lot
+                FROM query_product_corrections
+                WHERE split = 'train' AND hash(query_id, product_id) % $part = 0))
+    WHERE place <= $each ORDER BY score DESC, query_id, product_id LIMIT $cards
 )
+SELECT query_id, query, product_id, title, category, image_text AS caption, image,
+       core_word, brand, color, material, model_parameters, q_i, q_t, c.score, reasons
+FROM chosen
+JOIN query_no USING (query_id)
+JOIN product_no USING (product_id)
+JOIN qp_corrections c USING (q, f)
+JOIN features USING (f)
+JOIN products USING (product_id)
 LEFT JOIN current_attributes USING (title_key)
-WHERE place <= $each ORDER BY score DESC, query_id, product_id LIMIT $cards;
+ORDER BY score DESC, query_id, product_id;
 
 -- name: known
 -- The most clicked train products that train verdicts call relevant to the queries of the

@@ -56,6 +56,24 @@ def test_all_corrections_are_on_the_page_the_first_ones_shown(
     assert f"{len(corrections)} of the {len(corrections)} matches of train products" in page.said
 
 
+def test_only_what_is_shown_is_held_in_memory(tmp_path: Path) -> None:
+    """The reasons of all corrections are larger than the memory allowed, those shown are not."""
+    with Store(tmp_path / "m.duckdb") as store:
+        describe(store, [(f"p{n}", f"mug {n}", "mug", None, None, "train") for n in range(300)])
+        ask(store, [(f"q{n}", f"cup {n}") for n in range(600)])
+        filter_pairs(store, FilterSettings(0.0, -1.0), Embedder("static"))
+        store.connection.execute(
+            "UPDATE qp_candidates SET reasons = rpad(md5(q || '-' || f), 1000, md5(f || '-' || q))"
+        )
+    with Store(tmp_path / "m.duckdb", read_only=True) as store:
+        corrections = count_corrections(store).train
+        store.connection.execute("SET memory_limit = '120MB'")
+        store.connection.execute("SET max_temp_directory_size = '0KB'")
+        cards = report_cards.correction_cards(store, corrections)
+    assert corrections > 100_000
+    assert len(cards) == report_cards.CARDS
+
+
 def test_of_too_many_corrections_a_part_spread_over_the_scores_is_shown(
     embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

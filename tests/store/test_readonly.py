@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from genfilt.common.duckdb_file import memory_limit
 from genfilt.common.errors import UserError
 from genfilt.store import readonly
 from genfilt.store.readonly import run_query
@@ -281,9 +282,19 @@ def test_an_answer_beyond_the_limit_is_refused(
         run_query(store, "FROM range(1000000000000)")
 
 
-def test_a_query_that_needs_too_much_memory_fails_and_does_not_fill_the_disk(folder: Path) -> None:
-    with Store("g.duckdb", read_only=True) as store:
-        store.connection.execute("SET memory_limit = '50MB'")
-        with pytest.raises(UserError, match="The query failed: Out of Memory"):
-            run_query(store, "SELECT hash(range) AS a FROM range(100000000) ORDER BY a")
+def test_a_query_that_needs_too_much_memory_fails_and_does_not_fill_the_disk(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readonly, "memory_limit", lambda: 50_000_000)
+    with Store("g.duckdb", read_only=True) as store, pytest.raises(UserError, match="Out of Mem"):
+        run_query(store, "SELECT hash(range) AS a FROM range(100000000) ORDER BY a")
     assert not list(folder.glob("*.tmp"))
+
+
+def test_a_query_may_use_the_memory_that_is_there(folder: Path) -> None:
+    """It keeps nothing on the disk, so the limit of a command that does is not enough for it."""
+    setting = "SELECT current_setting('memory_limit')"
+    with Store("g.duckdb", read_only=True) as store, duckdb.connect() as other:
+        run_query(store, "SELECT 1")
+        other.execute(f"SET memory_limit = '{memory_limit()}B'")
+        assert store.rows(setting) == other.execute(setting).fetchall()

@@ -8,7 +8,8 @@ Every step is the genfilt command in a process of its own, on generated catalogu
 With --titles the catalogues have no pictures and as many queries at every size, the lexicon reads
 and the static embedder embeds; what synth does is then done here, and measured nowhere.
 
-The costs of a size are kept in SIZE.json of the folder, so that a run that was stopped goes on.
+The costs of a size and of these options are kept in a JSON file of the folder, so that a run that
+was stopped goes on; remove it to measure again.
 
 "grows as" is the exponent between two sizes: 1 is linear in the products. Processor seconds count
 the process and its workers, memory is the largest one's, mapped pages included; "above" is what it
@@ -105,7 +106,8 @@ def steps(size: int, folder: Path, options: argparse.Namespace) -> dict[str, lis
 
 def measure(size: int, folder: Path, options: argparse.Namespace) -> dict[str, Cost]:
     """Return the costs of all steps on a new catalogue, or those that an earlier run kept."""
-    kept = folder / f"{size}.json"
+    kind = "titles" if options.titles else "pictures"
+    kept = folder / "-".join([str(size), kind, str(options.sigma), *options.skip, "costs.json"])
     if kept.exists():
         return {name: Cost(**cost) for name, cost in json.loads(kept.read_text()).items()}
     db = folder / f"{size}.duckdb"

@@ -56,7 +56,7 @@ def open_file(path: str, *, read_only: bool, create: bool = False) -> duckdb.Duc
     connection = duckdb.connect(config=dict(CLOSED))
     watch(connection)
     try:
-        connection.execute(f"SET memory_limit = '{memory_limit(spills=_spills(path))}B'")
+        limit_memory(connection, spills=_spills(path))
         # Under `python -c` DuckDB draws a bar on the standard output, between a command's rows.
         connection.execute("SET enable_progress_bar = false")
         fresh = path == MEMORY or not Path(path).exists()
@@ -88,7 +88,14 @@ def make_room(connection: duckdb.DuckDBPyConnection, path: str, rows: int = 0) -
             is committed has their keys twice.
     """
     ((there,),) = connection.execute(KEYED_ROWS).fetchall()
-    limit = memory_limit(spills=_spills(path), keyed_rows=there + 2 * rows)
+    limit_memory(connection, spills=_spills(path), keyed_rows=there + 2 * rows)
+
+
+def limit_memory(
+    connection: duckdb.DuckDBPyConnection, *, spills: bool = False, keyed_rows: int = 0
+) -> None:
+    """Let the connection use what `memory_limit` says."""
+    limit = memory_limit(spills=spills, keyed_rows=keyed_rows)
     connection.execute(f"SET memory_limit = '{limit}B'")
 
 

@@ -9,7 +9,7 @@ from itertools import count
 import duckdb
 import pyarrow as pa
 
-from genfilt.common.duckdb_file import memory_limit
+from genfilt.common.duckdb_file import limit_memory
 from genfilt.common.errors import UserError
 from genfilt.store.schema import expected_columns, sql_text
 from genfilt.store.statement_check import check_statement, known_names
@@ -19,7 +19,6 @@ MAX_ANSWER_BYTES = 1 << 30  # an answer is gathered in memory before it is print
 ROWS_PER_BATCH = 1 << 16
 SETTINGS = (
     # A query that needs more memory than there is fails, and does not fill the disk.
-    "SET memory_limit = '{}B'",
     "SET max_temp_directory_size = '0KB'",
     "SET lock_configuration = true",
 )
@@ -54,8 +53,11 @@ def run_query(store: Store, query: str) -> pa.Table:
 
 def _lock(connection: duckdb.DuckDBPyConnection) -> None:
     locked = connection.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]
-    for setting in () if locked else SETTINGS:
-        connection.execute(setting.format(memory_limit()))
+    if locked:
+        return
+    limit_memory(connection)  # that of commands which move joins to the disk is too low here
+    for setting in SETTINGS:
+        connection.execute(setting)
 
 
 def _gather(reader: pa.RecordBatchReader) -> pa.Table:

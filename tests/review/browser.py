@@ -112,6 +112,10 @@ class Page:
         """Wait until the progress contains a text."""
         self.wait(lambda: text in self.text("progress"))
 
+    def wait_for_download(self, path: Path) -> None:
+        """Wait until a file is saved; Chromium first makes an empty one in its place."""
+        self.wait(lambda: path.exists() and path.stat().st_size > 0)
+
     def pair(self) -> tuple[str, str]:
         """Return the ids of the pair on the page."""
         query_id, product_id = self.script("return [state.drawn.query_id, state.drawn.product_id]")

@@ -186,7 +186,7 @@ def test_the_offline_page_saves_answers_that_ingest_takes(
     browser.refresh()
     page.wait_for_progress("30 of 30 answered")  # kept by the browser
     page.script("byId('save').click()")
-    page.wait(lambda: (tmp_path / "review.csv").exists())
+    page.wait_for_download(tmp_path / "review.csv")
     with (tmp_path / "review.csv").open(encoding="utf-8-sig", newline="") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)

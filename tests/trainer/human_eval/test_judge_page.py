@@ -86,6 +86,6 @@ def test_the_file_judges_offline_and_saves_a_sheet(
         page.press("123"[n % 3])
     page.wait_for_progress(f"{ROWS} of {ROWS} answered")
     page.script("byId('save').click()")
-    page.wait(lambda: (tmp_path / "judge-ann.csv").exists())
+    page.wait_for_download(tmp_path / "judge-ann.csv")
     assert grades(tmp_path / "judge-ann.csv") == {f"{n}bcdf": n % 3 for n in range(ROWS)}
     assert "broken" not in browser.title

@@ -26,6 +26,7 @@ STATIC = "static"  # as --embedder names it
 STATIC_NAME = "static-minilm-1"  # with the version of its weighting
 FOLDER_MARK = "@"  # between a folder's name and the key of its weights; no hub name has it
 BFLOAT16 = "+bfloat16"  # after a model's name: its layers multiply in bfloat16
+PROBE = "red leather jacket for women, size 38"  # a title, to try a model by
 
 Matrix = Vectors
 
@@ -72,6 +73,8 @@ class Embedder:
         """Return unit vectors, (len(texts), D) float32."""
         if self._model is None:
             self._model = _load(self.path)
+            if not self.in_bfloat16:
+                _multiply_faster(self._model)
         import torch
 
         from genfilt.features.exact_length import encode_by_length
@@ -161,6 +164,16 @@ def _weights_key(folder: Path) -> str:
     if not weights:
         raise UserError(f"{folder} holds no model weights; name a sentence-transformers folder.")
     return text_key(" ".join(file_key(path) for path in weights))[:12]
+
+
+def _multiply_faster(model: SentenceTransformer) -> None:
+    """Let oneDNN multiply a model's matrices on a processor; the vectors change by rounding."""
+    from genfilt.common.onednn_linear import use_onednn
+
+    use_onednn(
+        model,
+        lambda: model.encode([PROBE], convert_to_tensor=True, show_progress_bar=False),
+    )
 
 
 def _load(path: str) -> SentenceTransformer:

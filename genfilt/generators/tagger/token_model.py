@@ -1,7 +1,7 @@
 """The tagger's network: MiniLM with merged low-rank updates, and a linear head over words.
 
 The encoder computes in bfloat16 where the processor multiplies such matrices itself (Intel's AMX),
-in float32 elsewhere; the head is in float32 everywhere.
+in float32 elsewhere, by oneDNN; the head is in float32 everywhere.
 
 LoRA (Hu et al. 2021, eq. 3): a weight W (out, in) becomes W + B A with B (out, r) and A (r, in).
 """
@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
+from genfilt.common.onednn_linear import use_onednn
 from genfilt.generators.tagger.title_words import NO_CASE, TitleWords, model_folder
 from genfilt.generators.tagger.word_labels import LABELS, Scores
 
@@ -91,7 +92,15 @@ def load_model(path: Path | None = None) -> TokenModel:
     merge(model, load_file(path or Path(str(files(__package__) / WEIGHTS))))
     if multiplies_bfloat16():
         model.encoder.bfloat16()
-    return model.eval().requires_grad_(False)
+    model.eval().requires_grad_(False)
+    use_onednn(model.encoder, lambda: _states_of_a_probe(model.encoder))
+    return model
+
+
+def _states_of_a_probe(encoder: BertModel) -> Tensor:
+    with torch.inference_mode():
+        states: Tensor = encoder(torch.arange(1000, 1008)[None]).last_hidden_state
+    return states
 
 
 def multiplies_bfloat16() -> bool:

@@ -25,7 +25,7 @@ def write_sample(db: Path, size: int, split: Split, out: Path, *, overwrite: boo
         UserError: there is nothing to review, or a file cannot be written.
     """
     from genfilt.filter.lower_candidates import lower_candidates
-    from genfilt.inspect.review import draw_sample
+    from genfilt.inspect.review import draw_sample, next_draw
     from genfilt.inspect.review_sheet import check_sheet, page_of, write_sheet
 
     check_output(out, db)
@@ -33,7 +33,8 @@ def write_sample(db: Path, size: int, split: Split, out: Path, *, overwrite: boo
     check_sheet(out, overwrite=overwrite)
     check_exists(db)
     with Store(db) as store:
-        rows = draw_sample(store, size, split=split.value, lower=lower_candidates(store))
+        lower = lower_candidates(store, split.value, next_draw(store))
+        rows = draw_sample(store, size, split=split.value, lower=lower)
         corrections = int(store.scalar(DRAWN_CORRECTIONS))
     page = write_sheet(rows, out)
     say(

@@ -65,19 +65,23 @@ class PaperRule:
 
         With m = (i + t) / 2 the mean is the one inner product q.m.
         """
-        corpus = self.corpus
-        features = corpus.features
+        numbers, f = self.corpus.queries.numbers, self.corpus.features.f
         possible = self._can_reach(floor)
-        new_q, new_f = corpus.queries.numbers > since.q, features.f > since.f
-        width = corpus.width
+        new_q, new_f = numbers > since.q, f > since.f
         for of_q, of_f in ((new_q, possible), (~new_q, possible & new_f)):
-            queries, products = np.flatnonzero(of_q), np.flatnonzero(of_f)
-            if not len(queries) or not len(products):
-                continue
-            left = side_of(work, "queries", queries, width, lambda rows: corpus.q[rows])
-            right = side_of(work, "products", products, width, self._fused)
-            for a, b, score in work.pairs("join queries and products", left, right, floor):
-                yield from self._tables(queries[a], products[b], score)
+            yield from self._joined(np.flatnonzero(of_q), np.flatnonzero(of_f), floor, work)
+
+    def _joined(
+        self, queries: Rows, products: Rows, floor: float, work: JoinWork
+    ) -> Iterator[pa.Table]:
+        """Yield the pairs of rows of queries and features whose score reaches the floor."""
+        if not len(queries) or not len(products):
+            return
+        width = self.corpus.width
+        left = side_of(work, "queries", queries, width, lambda rows: self.corpus.q[rows])
+        right = side_of(work, "products", products, width, self._fused)
+        for a, b, score in work.pairs("join queries and products", left, right, floor):
+            yield from self._tables(queries[a], products[b], score)
 
     def _tables(self, query: Rows, feature: Rows, score: Floats) -> Iterator[pa.Table]:
         alone = ~self.corpus.features.pictured[feature]
@@ -107,10 +111,15 @@ class PaperRule:
             possible[rows] = i_t >= 2 * floor**2 - 1 - TOLERANCE
         return possible
 
-    def scored_pairs(self, floor: float) -> Iterator[tuple[Rows, Rows, Floats]]:
-        """Yield q, f and score of all pairs from the floor on."""
+    def scored_pairs(
+        self, queries: Rows, texts: Rows, floor: float
+    ) -> Iterator[tuple[Rows, Rows, Floats]]:
+        """Yield q, f and score of all pairs of some queries and texts from the floor on."""
+        corpus = self.corpus
+        rows = np.flatnonzero(np.isin(corpus.queries.numbers, queries))
+        products = np.flatnonzero(np.isin(corpus.features.f, texts) & self._can_reach(floor))
         with passing_work() as work:
-            for table in self.query_candidates(floor, Watermark(0, -1, -1), work):
+            for table in self._joined(rows, products, floor, work):
                 q, f, score = (table[name].to_numpy() for name in ("q", "f", "score"))
                 yield q, f, score
 

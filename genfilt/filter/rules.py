@@ -78,8 +78,16 @@ class Rule(Protocol):
         """Yield the (f_image, f_title) whose cosine is sigma or more and were not joined before."""
         ...
 
-    def scored_pairs(self, floor: float) -> Iterator[tuple[Rows, Rows, Floats]]:
-        """Yield q, f and score of all pairs from the floor on that are not vetoed, (K,) each."""
+    def scored_pairs(
+        self, queries: Rows, texts: Rows, floor: float
+    ) -> Iterator[tuple[Rows, Rows, Floats]]:
+        """Yield q, f and score of all pairs from the floor on that are not vetoed, (K,) each.
+
+        Args:
+            queries: (M,) q of the queries that are looked at.
+            texts: (N,) f of the feature texts.
+            floor: the lowest score.
+        """
         ...
 
     def sampling_floors(self, sigma: float) -> tuple[float, ...]:

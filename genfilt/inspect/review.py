@@ -53,7 +53,8 @@ FROM (SELECT *, min(score) OVER (PARTITION BY lower) AS low,
             UNION ALL SELECT *, true FROM reviewable_lower))
 """
 DRAWN = """
-SELECT chosen.q, chosen.p, chosen.score, least(1, size / total) AS probability
+SELECT chosen.q, chosen.p, chosen.score,
+       least(1, size / total) * CASE WHEN lower THEN $share ELSE 1 END AS probability
 FROM (SELECT *, count(*) OVER (PARTITION BY stratum) AS total,
              row_number() OVER (PARTITION BY stratum ORDER BY hash(q, p, $seed)) AS place
       FROM strata) chosen
@@ -74,6 +75,11 @@ LEFT JOIN (SELECT title_key, concat_ws(', ', brand, color, material, core_word, 
                   AS attributes FROM current_attributes) USING (title_key)
 ORDER BY hash(query_id, product_id, $seed)
 """
+
+
+def next_draw(store: Store) -> int:
+    """Return the number of the next sample, which is its seed too."""
+    return int(store.scalar("SELECT coalesce(max(draw), 0) + 1 FROM samples"))
 
 
 def draw_sample(
@@ -97,7 +103,7 @@ def draw_sample(
     Raises:
         UserError: the split has no such pair that is not judged yet.
     """
-    seed = int(store.scalar("SELECT coalesce(max(draw), 0) + 1 FROM samples"))
+    seed = next_draw(store)
     with store.transaction():
         store.connection.execute(POPULATION, {"split": split})
         if narrow is not None:
@@ -113,7 +119,8 @@ def draw_sample(
             )
         allotted = pa.table({"stratum": list(sizes), "size": list(sizes.values())})
         with store.registered("sizes", allotted):
-            drawn = store.arrow(DRAWN, {"seed": seed})
+            share = 1.0 if lower is None else lower.share
+            drawn = store.arrow(DRAWN, {"seed": seed, "share": share})
         with store.registered("drawn", drawn):
             rows = store.arrow(SHEET, {"seed": seed, "split": split})
         with store.registered("sheet", rows):

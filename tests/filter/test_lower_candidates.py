@@ -8,10 +8,10 @@ import pytest
 from genfilt.common.errors import UserError
 from genfilt.features.embed import Embedder
 from genfilt.filter.filter import FilterSettings, filter_pairs
-from genfilt.filter.lower_candidates import lower_candidates
+from genfilt.filter.lower_candidates import LowerCandidates, lower_candidates
 from genfilt.filter.rules import audit_filter
 from genfilt.inspect.report import write_report
-from genfilt.inspect.review import draw_sample, reviewed_precision
+from genfilt.inspect.review import draw_sample, next_draw, reviewed_precision
 from genfilt.inspect.status import status
 from genfilt.store.store import Store
 from tests.described_shop import described_shop, judge
@@ -22,7 +22,7 @@ LOW_SIGMA = 0.6  # that corrections of the paper's rule reach in this shop
 
 def drawn(store: Store, size: int) -> list[dict[str, object]]:
     """Draw as `genfilt audit --sample` does."""
-    return draw_sample(store, size, lower=lower_candidates(store))
+    return draw_sample(store, size, lower=lower_candidates(store, "train", next_draw(store)))
 
 
 def answer(store: Store, rows: list[dict[str, object]], lower: int = 0) -> None:
@@ -42,8 +42,9 @@ def answer(store: Store, rows: list[dict[str, object]], lower: int = 0) -> None:
 def test_half_of_a_sample_lies_below_sigma_with_its_probabilities(embedder: Embedder) -> None:
     with shop() as store:
         filter_pairs(store, FilterSettings(LOW_SIGMA, rule="paper"), embedder)
-        lower = lower_candidates(store)
+        lower = lower_candidates(store, "train", 1)
         assert lower is not None
+        assert lower.share == 1
         rows = drawn(store, 40)
         scores = np.array([row["score"] for row in rows], dtype=float)
         below = scores < LOW_SIGMA
@@ -61,6 +62,45 @@ def test_half_of_a_sample_lies_below_sigma_with_its_probabilities(embedder: Embe
         found = reviewed_precision(store)
         assert found is not None
         assert (found.precision, found.reviewed, found.drawn) == (1.0, 20, 20)
+
+
+def scores_of(lower: LowerCandidates) -> dict[tuple[int, int], float]:
+    columns = (lower.pairs[name].to_pylist() for name in ("q", "f", "score"))
+    return {(q, f): score for q, f, score in zip(*columns, strict=True)}
+
+
+@pytest.mark.parametrize(("rule", "sigma"), [("paper", LOW_SIGMA), ("calibrated", 0.999999)])
+def test_a_large_catalogue_is_looked_at_by_drawn_queries_and_texts(
+    embedder: Embedder, monkeypatch: pytest.MonkeyPatch, rule: str, sigma: float
+) -> None:
+    with shop() as store:
+        filter_pairs(store, FilterSettings(sigma, rule=rule), embedder)
+        whole = lower_candidates(store, "train", 1)
+        assert whole is not None
+        scores = scores_of(whole)
+        monkeypatch.setattr("genfilt.filter.lower_candidates.MAX_QUERIES", 12)
+        monkeypatch.setattr("genfilt.filter.lower_candidates.MAX_TEXTS", 40)
+        counts, seen = [], set()
+        for seed in range(1, 41):
+            drawn_pairs = lower_candidates(store, "train", seed)
+            assert drawn_pairs is not None
+            found = scores_of(drawn_pairs)
+            assert found == {pair: scores[pair] for pair in found}
+            assert len({q for q, _ in found}) <= 12
+            assert len({f for _, f in found}) <= 40
+            counts.append(len(found) / drawn_pairs.share)
+            seen |= set(found)
+        assert len(seen) > 0.9 * len(scores), "a seed draws others"
+        error = np.std(counts) / np.sqrt(len(counts))
+        assert np.mean(counts) == pytest.approx(len(scores), abs=4 * error)
+        again = lower_candidates(store, "train", 40)
+        assert again is not None
+        assert scores_of(again) == found
+        rows = draw_sample(store, 20, lower=drawn_pairs)
+        weights = [1 / float(str(row["probability"])) for row in rows]
+        counted = "SELECT (SELECT count(*) FROM reviewable), count(*) FROM reviewable_lower"
+        corrections, lower = store.rows(counted)[0]
+        assert sum(weights) == pytest.approx(corrections + lower / drawn_pairs.share)
 
 
 @pytest.mark.parametrize("rule", ["paper", "calibrated"])

@@ -175,10 +175,20 @@ class ScoredProducts:
             score[mine], vetoed[mine] = self.scorer(rows).scores(q[mine], place)
         return score, vetoed
 
+    def only(self, rows: Rows) -> ScoredProducts:
+        """Return those of the products that are among some rows of the catalogue."""
+        its = np.intersect1d(self.rows, rows, assume_unique=True)
+        return ScoredProducts(self.catalogue, self.fit, its, self.pictured)
+
     def candidates(
-        self, floor: float, work: JoinWork
+        self, floor: float, work: JoinWork, queries: Rows | None = None
     ) -> Iterator[tuple[Scorer, Rows, Rows, Floats, Bools]]:
         """Yield all pairs from `floor` on, in batches of the products of one scorer.
+
+        Args:
+            floor: the lowest probability.
+            work: computes the joins.
+            queries: (M,) rows of the queries that are looked at, None for all.
 
         Yields:
             the scorer, row of the query, row among the scorer's products, probability, vetoed.
@@ -188,15 +198,15 @@ class ScoredProducts:
             return
         first = self.scorer(self.rows[:PRODUCTS_AT_A_TIME])
         width = first.right.shape[1]
-        every = np.arange(len(self.catalogue.requested))
-        left = side_of(work, "queries", every, width, first.left_of)
+        asked = np.arange(len(self.catalogue.requested)) if queries is None else queries
+        left = side_of(work, "queries", asked, width, first.left_of)
         right = work.side("products", (len(self.rows), width), self._right_parts())
         name = "join queries and products"
         pairs = work.pairs(name, left, right, threshold, PRODUCTS_AT_A_TIME, bounded=False)
-        for q, found, linear in pairs:
+        for place, found, linear in pairs:
             start = int(found[0]) // PRODUCTS_AT_A_TIME * PRODUCTS_AT_A_TIME
             scorer = self.scorer(self.rows[start : start + PRODUCTS_AT_A_TIME])
-            f = found - start
+            q, f = asked[place], found - start
             score, vetoed = scorer.probabilities(q, f, linear)
             keep = score >= floor - TOLERANCE
             yield scorer, q[keep], f[keep], score[keep], vetoed[keep]

@@ -96,11 +96,18 @@ class CalibratedRule:
         for part in self.parts:
             yield from part.tables(floor, work)
 
-    def scored_pairs(self, floor: float) -> Iterator[tuple[Rows, Rows, Floats]]:
+    def scored_pairs(
+        self, queries: Rows, texts: Rows, floor: float
+    ) -> Iterator[tuple[Rows, Rows, Floats]]:
         """Yield q, f and probability of all pairs from the floor on that are not vetoed."""
+        whole = self.parts[0].catalogue.corpus
+        rows = np.flatnonzero(np.isin(whole.queries.numbers, queries))
+        products = np.flatnonzero(np.isin(whole.features.f, texts))
         with passing_work() as work:
             for part in self.parts:
-                for scorer, q, f, score, vetoed in part.candidates(floor, work):
+                for scorer, q, f, score, vetoed in part.only(products).candidates(
+                    floor, work, rows
+                ):
                     corpus, kept = scorer.data.corpus, ~vetoed
                     numbers = corpus.queries.numbers[q[kept]], corpus.features.f[f[kept]]
                     yield *numbers, score[kept]

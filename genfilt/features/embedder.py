@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import chain, islice
@@ -73,14 +73,10 @@ class Embedder:
         """Return unit vectors, (len(texts), D) float32."""
         if self._model is None:
             self._model = _load(self.path)
-            if not self.in_bfloat16:
-                _multiply_faster(self._model)
-        import torch
-
+            _multiply_faster(self._model, in_bfloat16=self.in_bfloat16)
         from genfilt.features.exact_length import encode_by_length
 
-        device = self._model.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.in_bfloat16):
+        with _autocast(self._model, enabled=self.in_bfloat16):
             return encode_by_length(self._model, list(texts))
 
     def encode_batches(self, batches: Iterable[Sequence[str]]) -> Iterator[tuple[int, Matrix]]:
@@ -166,14 +162,24 @@ def _weights_key(folder: Path) -> str:
     return text_key(" ".join(file_key(path) for path in weights))[:12]
 
 
-def _multiply_faster(model: SentenceTransformer) -> None:
+def _autocast(model: SentenceTransformer, *, enabled: bool) -> AbstractContextManager[object]:
+    import torch
+
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=enabled)
+
+
+def _multiply_faster(model: SentenceTransformer, *, in_bfloat16: bool) -> None:
     """Let oneDNN multiply a model's matrices on a processor; the vectors change by rounding."""
+    import torch
+
     from genfilt.common.onednn_linear import use_onednn
 
-    use_onednn(
-        model,
-        lambda: model.encode([PROBE], convert_to_tensor=True, show_progress_bar=False),
-    )
+    def encode_a_probe() -> torch.Tensor:
+        with _autocast(model, enabled=in_bfloat16):
+            found = model.encode([PROBE], convert_to_tensor=True, show_progress_bar=False)
+        return found.float()
+
+    use_onednn(model, encode_a_probe, torch.bfloat16 if in_bfloat16 else torch.float32)
 
 
 def _load(path: str) -> SentenceTransformer:

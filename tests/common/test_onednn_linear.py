@@ -107,9 +107,41 @@ def test_other_layers_are_left(layer: nn.Module) -> None:
     assert model[0] is layer
 
 
-def test_embedders_in_float32_multiply_by_it() -> None:
-    for name, expected in (("all-MiniLM-L6-v2", 37), ("all-MiniLM-L6-v2+bfloat16", 0)):
-        embedder = Embedder(name)
-        embedder.encode(["mug"])
-        assert embedder._model is not None
-        assert replaced(embedder._model) == expected
+def test_an_embedder_multiplies_by_it() -> None:
+    embedder = Embedder()
+    embedder.encode(["mug"])
+    assert embedder._model is not None
+    assert replaced(embedder._model) == 37
+
+
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bfloat16 here")
+def test_layers_under_autocast_multiply_in_bfloat16() -> None:
+    torch.manual_seed(0)
+    model = bert().eval()
+    exact = states(model)()
+    with torch.autocast("cpu", torch.bfloat16):
+        plain = states(model)()
+        assert use_onednn(model, states(model), torch.bfloat16)
+        ours = states(model)()
+    assert replaced(model) == 13
+    assert (ours - exact).abs().mean() < 1.5 * (plain - exact).abs().mean()
+    whole = bert().eval().bfloat16()
+    assert use_onednn(whole, states(whole), torch.bfloat16)
+    assert replaced(whole) == 13
+    embedder = Embedder("all-MiniLM-L6-v2+bfloat16")
+    embedder.encode(["mug"])
+    assert embedder._model is not None
+    assert replaced(embedder._model) == 37
+
+
+def test_without_the_operations_a_model_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = bert().eval()
+    before = states(model)()
+
+    def missing(*_: object) -> Tensor:
+        raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute")
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", missing)
+    assert not use_onednn(model, states(model))
+    assert replaced(model) == 0
+    assert torch.equal(states(model)(), before)

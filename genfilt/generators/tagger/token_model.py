@@ -93,7 +93,7 @@ def load_model(path: Path | None = None) -> TokenModel:
     if multiplies_bfloat16():
         model.encoder.bfloat16()
     model.eval().requires_grad_(False)
-    use_onednn(model.encoder, lambda: _states_of_a_probe(model.encoder))
+    use_onednn(model.encoder, lambda: _states_of_a_probe(model.encoder), model.encoder.dtype)
     return model
 
 

@@ -13,11 +13,13 @@ from genfilt.common.errors import UserError
 from genfilt.store.store import Store
 
 ROWS_PER_GROUP = 1 << 17
-KEPT = {
-    # Of a query's candidates those that a correction can come of are first.
-    "qp_candidates": "PARTITION BY q ORDER BY vetoed, score DESC, f",
-    "it_candidates": "PARTITION BY f_image ORDER BY score DESC, f_title",
-}
+# The candidates of each query but the best. Those that a correction can come of are first; texts
+# that no product has now take no place, and stay for products that get them again.
+BEYOND = """
+{source} LEFT JOIN (SELECT DISTINCT f AS of_product FROM product_no) ON of_product = f
+QUALIFY {negated} (of_product IS NOT NULL AND row_number() OVER
+    (PARTITION BY q, of_product IS NULL ORDER BY vetoed, score DESC, f) > {most})
+"""
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,25 @@ class CandidateFile:
         with pq.ParquetFile(self.path) as file:
             names = file.schema_arrow.names
             columns = ", ".join(names)
-            best = ""
+            chosen = "incoming"
             if most is not None:
-                best = f"QUALIFY row_number() OVER ({KEPT[self.table]}) <= {int(most)}"
+                chosen = BEYOND.format(source=chosen, negated="NOT", most=int(most))
             batches = pa.RecordBatchReader.from_batches(
                 file.schema_arrow, file.iter_batches(ROWS_PER_GROUP)
             )
             with store.registered("incoming", batches):
                 store.connection.execute(
                     f"INSERT INTO {self.table} (filter_id, {columns}) "
-                    f"SELECT {int(filter_id)}, {columns} FROM incoming {best}"
+                    f"SELECT {int(filter_id)}, {columns} FROM {chosen}"
                 )
+
+
+def forget_beyond(store: Store, most: int) -> None:
+    """Delete the query-product candidates of each query but the best."""
+    beyond = BEYOND.format(source="qp_candidates", negated="", most=int(most))
+    store.connection.execute(
+        f"DELETE FROM qp_candidates WHERE rowid IN (SELECT qp_candidates.rowid FROM {beyond})"
+    )
 
 
 def write_candidates(

@@ -8,7 +8,7 @@ from genfilt.common.errors import UserError
 from genfilt.features.corpus import load_corpus
 from genfilt.features.embed import Embedder
 from genfilt.features.texts import TEMPLATE, number_features
-from genfilt.filter.candidate_writer import CandidateFile, write_candidates
+from genfilt.filter.candidate_writer import CandidateFile, forget_beyond, write_candidates
 from genfilt.filter.join_work import JoinWork, block_runner, join_work
 from genfilt.filter.joining import Watermark
 from genfilt.filter.precision_curve import TARGET_PRECISION
@@ -23,6 +23,9 @@ NO_CAPTIONER = "none"  # in filters.captioner where no picture was described
 
 # Without the texts that belong to no product and stay for `features.f_title` and `f_image`.
 CANDIDATES = "SELECT count(*) FROM qp_candidates SEMI JOIN product_no USING (f)"
+LOST = """
+SELECT count(*) FROM qp_candidates SEMI JOIN query_keys USING (q) ANTI JOIN product_no USING (f)
+"""
 CORRECTIONS = """
 SELECT count(*), count(*) FILTER (split = 'train'),
        count(*) FILTER (split = 'train' AND held_out_verdict IS NULL),
@@ -77,6 +80,8 @@ def filter_pairs(store: Store, settings: FilterSettings, embedder: Embedder) -> 
             for file in found:
                 per_query = file.table == "qp_candidates"
                 file.insert(store, start.filter_id, settings.max_per_query if per_query else None)
+            if settings.max_per_query is not None:
+                forget_beyond(store, settings.max_per_query)
             store.connection.execute(
                 "UPDATE filters SET joined_q = ?, joined_f = ? WHERE filter_id = ?",
                 [max(corpus.last_q, start.q), max(corpus.last_f, start.f), start.filter_id],
@@ -131,17 +136,22 @@ def _generators(store: Store) -> tuple[str, str]:
 def _same_filter(
     store: Store, settings: FilterSettings, embedder: Embedder, generators: tuple[str, str]
 ) -> Watermark | None:
-    """Return the current filter's watermark where it had these settings."""
+    """Return the current filter's watermark where it had these settings.
+
+    None, too, where a query lost one of its best candidates: what came next was not stored.
+    """
     found = store.rows(
         "SELECT filter_id, joined_q, joined_f FROM filters WHERE current AND rule = ? "
         "AND sigma = ? AND image_title_sigma = ? AND floor = ? AND embedder = ? AND llm = ? "
-        "AND captioner = ? AND template = ? AND max_per_query IS NULL AND ? IS NULL",
+        "AND captioner = ? AND template = ? AND max_per_query IS NOT DISTINCT FROM ?",
         [
             *(settings.rule, settings.sigma, settings.image_title_sigma, settings.lowest),
             *(embedder.name, *generators, TEMPLATE, settings.max_per_query),
         ],
     )
-    return Watermark(*found[0]) if found else None
+    if not found or (settings.max_per_query is not None and store.scalar(LOST)):
+        return None
+    return Watermark(*found[0])
 
 
 def _new_filter(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,50 @@ def test_the_limit_holds_for_what_was_there_before(grown: Store, embedder: Embed
         filter_pairs(store, limited, embedder)
     known = [pair for pair in result(store)["positives"] if pair[1] != "p5"]
     assert known == before["positives"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_of_each_query_are_those_of_a_whole_run(
+    store: Store, embedder: Embedder, seed: int
+) -> None:
+    rng = random.Random(seed)
+    limited = replace(SETTINGS, sigma=0.3, floor=0.2, max_per_query=2)
+    take_in(store, {"p0": (TITLES[0], CAPTIONS[0])}, {"q0": QUERIES[0]})
+    went_on = 0
+    for _ in range(10):
+        products = {f"p{rng.randrange(9)}": (rng.choice(TITLES), rng.choice(CAPTIONS))}
+        queries = {f"q{rng.randrange(6)}": rng.choice(QUERIES)} if rng.random() < 0.5 else {}
+        take_in(store, products, queries)
+        before = store.scalar("SELECT max(filter_id) FROM filters")
+        filter_pairs(store, limited, embedder)
+        went_on += before == store.scalar("SELECT max(filter_id) FROM filters")
+        found = result(store)
+        store.connection.execute("UPDATE filters SET current = false")
+        filter_pairs(store, limited, embedder)  # joins all, since no filter is current
+        assert found == result(store)
+    most = (
+        "SELECT max(n) FROM (SELECT count(*) AS n FROM qp_candidates "
+        "SEMI JOIN product_no USING (f) GROUP BY q)"
+    )
+    assert store.scalar(most) == 2
+    assert went_on >= 2
+
+
+def test_of_each_query_the_best_stay_when_better_ones_come(
+    grown: Store, embedder: Embedder
+) -> None:
+    store, limited = grown, replace(SETTINGS, max_per_query=1)
+    filter_pairs(store, limited, embedder)
+    take_in(store, {"p2": ("red hoodie", "a red mug")}, {})
+    assert filter_pairs(store, limited, embedder).joined_features == 1
+    kept = (
+        "SELECT product_id FROM qp_candidates JOIN product_no USING (f) JOIN query_no USING (q) "
+        "WHERE query_id = 'q0'"
+    )
+    assert store.rows(kept) == [("p0",)]
+    take_in(store, {"p0": ("kettle", "a kettle on white")}, {})  # the best of q0 is gone
+    filter_pairs(store, limited, embedder)
+    assert store.rows(kept) == [("p2",)]
+    take_in(store, {"p0": ("red hoodie", "a red hoodie")}, {})  # and back
+    filter_pairs(store, limited, embedder)
+    assert store.rows(kept) == [("p0",)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,9 +11,13 @@ from genfilt.common.errors import UserError
 from genfilt.common.output import check_ending, write_rows
 from genfilt.store.store import Store
 
-# One row for each distinct query and product content: equal listings are one example.
-POSITIVES = """
-SELECT query, title, image, source, score
+PAIRS_AT_A_TIME = 1 << 18  # whose texts are in memory at once
+
+# One row for each distinct query and product content: equal listings are one example. By number and
+# in the order of the file, since pairs with their texts would have to be sorted as a whole.
+PAIRS = """
+CREATE OR REPLACE TEMP TABLE exported_pairs AS
+SELECT row_number() OVER (ORDER BY q, p) - 1 AS place, q, p, source, score
 FROM (
     SELECT q, p, any_value(source) AS source, NULL::DOUBLE AS score
     FROM verdicts WHERE positive AND split = $split GROUP BY q, p
@@ -26,13 +30,21 @@ FROM (
                       WHERE v.q = c.q AND v.p = n.p AND v.split IN ('train', $split))
     GROUP BY c.q, n.p
 )
-JOIN (SELECT q, min(query) AS query FROM query_no JOIN queries USING (query_id) GROUP BY q)
-    USING (q)
-JOIN (SELECT p, min(title) AS title,
-             min(CASE WHEN image_key IS NOT NULL THEN image END) AS image
-      FROM product_no JOIN products USING (product_id) GROUP BY p)
-    USING (p)
-ORDER BY q, p
+"""
+QUERIES = """
+CREATE OR REPLACE TEMP TABLE exported_queries AS
+SELECT q, min(query) AS query FROM query_no JOIN queries USING (query_id) GROUP BY q
+"""
+PRODUCTS = """
+CREATE OR REPLACE TEMP TABLE exported_products AS
+SELECT p, min(title) AS title, min(CASE WHEN image_key IS NOT NULL THEN image END) AS image
+FROM product_no JOIN products USING (product_id) GROUP BY p
+"""
+TEXTS = """
+SELECT query, title, image, source, score
+FROM (FROM exported_pairs WHERE place >= $first AND place < $first + $count)
+JOIN exported_queries USING (q) JOIN exported_products USING (p)
+ORDER BY place
 """
 
 
@@ -48,12 +60,19 @@ def export_positives(store: Store, path: Path, *, split: str = "train") -> int:
         UserError: there are no positives, or the file cannot be written.
     """
     check_ending(path)
-    batches = store.stream(POSITIVES, {"split": split})
-    first = next((batch for batch in batches if batch.num_rows), None)
-    if first is None:
+    store.connection.execute(PAIRS, {"split": split})
+    count = int(store.scalar("SELECT count(*) FROM exported_pairs"))
+    if not count:
         raise UserError(
             f"{store.path} has no positives of the split {split}; ingest clicks or labels, "
             f"or run genfilt filter."
         )
-    rows = pa.RecordBatchReader.from_batches(batches.schema, chain([first], batches))
-    return write_rows(rows, path)
+    for texts in (QUERIES, PRODUCTS):
+        store.connection.execute(texts)
+    schema = store.stream(TEXTS, {"first": 0, "count": 0}).schema
+    return write_rows(pa.RecordBatchReader.from_batches(schema, _rows(store, count)), path)
+
+
+def _rows(store: Store, count: int) -> Iterator[pa.RecordBatch]:
+    for first in range(0, count, PAIRS_AT_A_TIME):
+        yield from store.stream(TEXTS, {"first": first, "count": PAIRS_AT_A_TIME})

@@ -19,7 +19,6 @@ from genfilt.common.arrays import Rows, Vectors
 from genfilt.common.atomic import remove_unfinished
 from genfilt.common.console import track
 from genfilt.common.duckdb_file import MEMORY
-from genfilt.common.errors import UserError
 from genfilt.features.embedder import DEFAULT_EMBEDDER, Embedder, KeptVectors, Matrix, reopened
 from genfilt.features.vector_file import VectorFile, VectorSource, new_vectors
 from genfilt.store.keys import text_key
@@ -38,7 +37,7 @@ __all__ = [
 TEXTS_PER_WRITE = 8192
 TEXTS_PER_READ = 65_536
 MIN_FILE_TEXTS = 1 << 15  # 50 MB of MiniLM vectors; fewer are read into memory
-CHECKED_ROWS = 16  # of a kept file, compared with the database before it is used
+LAID_OUT = "vectors laid out of "  # in meta, before a kind's name: the file's stamp
 
 WANTED = """
 CREATE OR REPLACE TEMP TABLE wanted_texts AS
@@ -155,38 +154,32 @@ def _laid_out(store: Store, embedder: Embedder, name: str, count: int, width: in
     content = text_key(" ".join(map(str, (embedder.name, *store.rows(CONTENT)[0]))))
     folder = Path(f"{store.path}.vectors")
     path = folder / f"{name}-{content}.npy"
-    if (found := _kept(store, embedder, path, (count, width))) is not None:
-        return found
+    stamp = _stamp(path)
+    if stamp is not None and stamp == store.meta(LAID_OUT + name):
+        return VectorFile.open(path)
     for old in folder.glob(f"{name}-*.npy"):
         old.unlink()
     remove_unfinished(folder, f".{name}-*.npy.*.part")  # gigabytes, where a run was killed
     with new_vectors(path, count, width) as writer:
         for rows, part in _batches(store, embedder):
             writer.put(rows, part)
+    store.set_meta(LAID_OUT + name, str(_stamp(path)))
     return VectorFile.open(path)
 
 
-def _kept(
-    store: Store, embedder: Embedder, path: Path, shape: tuple[int, int]
-) -> VectorFile | None:
-    """Return a file that was kept, None where it is gone or is not what the database has."""
-    if not path.exists():
-        return None
+def _stamp(path: Path) -> str | None:
+    """Return a file's name, size and time, by which a changed one is known; None without it."""
     try:
-        file = VectorFile.open(path)
-    except UserError:
+        found = path.stat()
+    except FileNotFoundError:
         return None
-    step = max(1, shape[0] // CHECKED_ROWS)
-    for rows, part in _batches(store, embedder, f"WHERE place % {step} = 0"):
-        if file.shape != shape or not np.array_equal(file.take(rows), part):
-            return None
-    return file
+    return f"{path.name} {found.st_size} {found.st_mtime_ns}"
 
 
-def _batches(store: Store, embedder: Embedder, which: str = "") -> Iterator[tuple[Rows, Vectors]]:
+def _batches(store: Store, embedder: Embedder) -> Iterator[tuple[Rows, Vectors]]:
     """Yield rows of the table `wanted_texts` and their vectors, in no particular order."""
     batches = store.connection.sql(
-        f"SELECT place, vector FROM (FROM wanted_texts {which}) "
+        "SELECT place, vector FROM wanted_texts "
         "JOIN (FROM vectors WHERE embedder = ?) USING (text_key)",
         params=[embedder.name],
     ).to_arrow_reader(TEXTS_PER_READ)

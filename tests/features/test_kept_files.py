@@ -43,7 +43,7 @@ def test_many_vectors_are_a_file_that_is_made_again_when_it_is_gone(
         assert [path.name for path in other.path.parent.iterdir()] == [other.path.name]
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "touched"])
 def test_a_file_that_is_not_what_the_database_has_is_made_again(
     tmp_path: Path, static: Embedder, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
@@ -52,6 +52,9 @@ def test_a_file_that_is_not_what_the_database_has_is_made_again(
         file = embed_relation(store, static, RELATION, "titles")
         content = file.path.read_bytes()
         changed = content[:-8] + bytes(8)
-        file.path.write_bytes(content[:-8] if damage == "cut" else changed)
+        file.path.write_bytes({"cut": content[:-8], "changed": changed, "touched": content}[damage])
+        again = embed_relation(store, static, RELATION, "titles")
+        assert again.path.read_bytes() == content
+        made = again.path.stat().st_mtime_ns
         embed_relation(store, static, RELATION, "titles")
-        assert file.path.read_bytes() == content
+        assert again.path.stat().st_mtime_ns == made

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from genfilt.common.console import say
 from genfilt.common.errors import UserError
 from genfilt.features.corpus import load_corpus
 from genfilt.features.embed import Embedder
 from genfilt.features.texts import TEMPLATE, number_features
 from genfilt.filter.candidate_writer import CandidateFile, forget_beyond, write_candidates
-from genfilt.filter.join_work import JoinWork, block_runner, join_work
+from genfilt.filter.filter_inputs import inputs_key, is_filtered, remember_inputs
+from genfilt.filter.join_work import CERTAIN, JoinWork, block_runner, join_work
 from genfilt.filter.joining import Watermark
 from genfilt.filter.precision_curve import TARGET_PRECISION
 from genfilt.filter.rules import FilterSettings, Rule, announce, choose_rule, fit_rule
@@ -55,8 +57,9 @@ def filter_pairs(store: Store, settings: FilterSettings, embedder: Embedder) -> 
     """Store the candidates of both kinds and make them the current filter, in one transaction.
 
     Where the current filter has the same settings and generators, only queries and feature texts
-    that came since are joined; the result is that of a whole run. The embedder's engine computes
-    the blocks of the joins, which a killed run keeps.
+    that came since are joined; the result is that of a whole run. Where nothing changed at all
+    nothing is fitted or joined. The embedder's engine computes the blocks of the joins, which a
+    killed run keeps.
 
     Raises:
         UserError: no title was read, or more than `settings.max_pairs` pairs reach the floor; the
@@ -66,30 +69,39 @@ def filter_pairs(store: Store, settings: FilterSettings, embedder: Embedder) -> 
     number_features(store)
     choice = choose_rule(store, settings)
     announce(choice, settings.sigma)
+    key = inputs_key(store, settings, embedder.name, generators)
+    if is_filtered(store, key):
+        say("nothing changed since the last filter: its corrections stay")
+        return _counts(store)
     corpus = load_corpus(store, embedder)
     rule = fit_rule(store, corpus, embedder, choice, settings.base_rate)
     sigma = rule.sigma_for(TARGET_PRECISION) if settings.sigma is None else settings.sigma
     settings = replace(settings, rule=rule.name, sigma=sigma)
     since = _same_filter(store, settings, embedder, generators) if rule.incremental else None
     start = since or Watermark(0, -1, -1)
+    _check_expected(rule, settings)
     with join_work(store, block_runner(embedder.engine)) as work:
         found = _find(store, settings, rule, start, work)
         with store.transaction():
             start = since or _new_filter(store, settings, embedder, generators, rule)
-            forget_candidates(store)
-            for file in found:
-                per_query = file.table == "qp_candidates"
-                file.insert(store, start.filter_id, settings.max_per_query if per_query else None)
-            if settings.max_per_query is not None:
-                forget_beyond(store, settings.max_per_query)
+            _replace_candidates(store, found, start.filter_id, settings.max_per_query)
             store.connection.execute(
                 "UPDATE filters SET joined_q = ?, joined_f = ? WHERE filter_id = ?",
                 [max(corpus.last_q, start.q), max(corpus.last_f, start.f), start.filter_id],
             )
+            remember_inputs(store, start.filter_id, key)
+    joined = (corpus.queries.numbers > start.q).sum(), (corpus.features.f > start.f).sum()
+    return _counts(store, *map(int, joined))
+
+
+def _counts(store: Store, queries: int = 0, features: int = 0) -> FilterCounts:
+    """Return what the current filter stores, and how many texts were joined just now."""
+    current = "SELECT filter_id, rule, sigma FROM filters WHERE current"
+    filter_id, rule, sigma = store.rows(current)[0]
     corrections, of_train, new, alone = store.rows(CORRECTIONS)[0]
     return FilterCounts(
-        filter_id=start.filter_id,
-        rule=rule.name,
+        filter_id=filter_id,
+        rule=rule,
         sigma=sigma,
         qp_candidates=int(store.scalar(CANDIDATES)),
         it_candidates=int(store.scalar("SELECT count(*) FROM it_candidates")),
@@ -97,9 +109,33 @@ def filter_pairs(store: Store, settings: FilterSettings, embedder: Embedder) -> 
         train_corrections=of_train,
         new_corrections=new,
         title_alone=alone,
-        joined_queries=int((corpus.queries.numbers > start.q).sum()),
-        joined_features=int((corpus.features.f > start.f).sum()),
+        joined_queries=queries,
+        joined_features=features,
     )
+
+
+def _replace_candidates(
+    store: Store, found: list[CandidateFile], filter_id: int, most: int | None
+) -> None:
+    """Forget candidates of what is gone, insert the found ones, and keep the best of each query."""
+    forget_candidates(store)
+    for file in found:
+        file.insert(store, filter_id, most if file.table == "qp_candidates" else None)
+    if most is not None:
+        forget_beyond(store, most)
+
+
+def _check_expected(rule: Rule, settings: FilterSettings) -> None:
+    """Say how many candidates are expected, and refuse before the join where they are too many."""
+    expected = rule.expected_candidates(settings.lowest)
+    if expected is None:
+        return
+    say(f"about {expected:,} unknown pairs of train products are expected to reach the floor")
+    if settings.max_per_query is None and expected > CERTAIN * settings.max_pairs:
+        raise UserError(
+            f"About {expected:,} pairs are expected to reach the floor, and --max-pairs allows "
+            f"{settings.max_pairs:,}; raise --sigma or --floor, or allow more."
+        )
 
 
 def _find(

@@ -111,6 +111,10 @@ class PaperRule:
             possible[rows] = i_t >= 2 * floor**2 - 1 - TOLERANCE
         return possible
 
+    def expected_candidates(self, floor: float) -> int | None:
+        """Return None: the join estimates by a sample of both sides."""
+        return None
+
     def scored_pairs(
         self, queries: Rows, texts: Rows, floor: float
     ) -> Iterator[tuple[Rows, Rows, Floats]]:

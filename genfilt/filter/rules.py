@@ -78,6 +78,13 @@ class Rule(Protocol):
         """Yield the (f_image, f_title) whose cosine is sigma or more and were not joined before."""
         ...
 
+    def expected_candidates(self, floor: float) -> int | None:
+        """Return how many pairs of train products are expected from a floor on.
+
+        None where the fit does not tell; the joins estimate what they find by themselves.
+        """
+        ...
+
     def scored_pairs(
         self, queries: Rows, texts: Rows, floor: float
     ) -> Iterator[tuple[Rows, Rows, Floats]]:

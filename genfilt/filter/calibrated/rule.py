@@ -43,7 +43,14 @@ from genfilt.filter.calibrated.reliability import MIN_CANDIDATE_PROBABILITY
 from genfilt.filter.calibrated.sampling import sample_pairs
 from genfilt.filter.join_work import JoinWork, passing_work
 from genfilt.filter.joining import Watermark, title_candidates
-from genfilt.filter.precision_curve import described, proposed_sigma, surest_sigma
+from genfilt.filter.precision_curve import (
+    GRID,
+    TARGET_PRECISION,
+    TOLERANCE,
+    described,
+    proposed_sigma,
+    surest_sigma,
+)
 from genfilt.store.store import Store
 
 
@@ -95,6 +102,12 @@ class CalibratedRule:
         """Yield all (q, f) whose probability reaches the floor; `since` changes nothing."""
         for part in self.parts:
             yield from part.tables(floor, work)
+
+    def expected_candidates(self, floor: float) -> int | None:
+        """Return how many unknown pairs of train products the fit expects from a floor on."""
+        at = int(np.searchsorted(GRID, floor + TOLERANCE, "right")) - 1
+        pairs = audit_of(self.record, TARGET_PRECISION).pairs
+        return pairs[at] if 0 <= at < len(pairs) else None
 
     def scored_pairs(
         self, queries: Rows, texts: Rows, floor: float

@@ -6,7 +6,9 @@ from itertools import product as each_of
 
 import numpy as np
 
-from genfilt.filter.filter import FilterSettings
+from genfilt.features.embed import Embedder
+from genfilt.filter.filter import FilterSettings, filter_pairs
+from genfilt.filter.filter_inputs import FILTERED
 from genfilt.store.store import Store
 from tests.described_shop import ask, describe, judge
 
@@ -61,3 +63,9 @@ def shop(rename: str = "", category: str | None = None) -> Store:
     if category:
         store.connection.execute("UPDATE products SET category = ?", [category])
     return store
+
+
+def filter_anew(store: Store, embedder: Embedder) -> None:
+    """Filter by SETTINGS, whether or not the inputs changed."""
+    store.connection.execute("DELETE FROM meta WHERE name = ?", [FILTERED])
+    filter_pairs(store, SETTINGS, embedder)

@@ -15,7 +15,7 @@ from genfilt.filter.calibrated import calibration_data, candidates, rule, sampli
 from genfilt.filter.filter import filter_pairs
 from genfilt.filter.rules import audit_filter
 from genfilt.store.store import Store
-from tests.filter.calibrated.clicked_shop import CORRECTIONS, SETTINGS, shop
+from tests.filter.calibrated.clicked_shop import CORRECTIONS, SETTINGS, filter_anew, shop
 
 TABLE = "SELECT q, f, q_i, q_t, cosine, score, vetoed, reasons FROM qp_candidates ORDER BY q, f"
 
@@ -65,7 +65,7 @@ def test_a_sample_of_queries_forecasts_the_corrections_of_all(
         whole = audit_filter(store, embedder)
         monkeypatch.setattr(sampling, "MAX_PAIRS", 1000)
         monkeypatch.setattr(sampling, "MAX_QUERIES", 20)
-        filter_pairs(store, SETTINGS, embedder)
+        filter_anew(store, embedder)
         found = audit_filter(store, embedder)
     at = whole.curve.sigma.index(0.5)
     assert _pairs_of(found.population) == pytest.approx(_pairs_of(whole.population), rel=0.01)
@@ -112,7 +112,7 @@ def test_products_of_a_kind_that_was_not_read_leave_the_share_of_the_others(
             f"f NOT IN (SELECT f FROM alone_numbers JOIN product_no USING (f) "
             f"JOIN products USING (product_id) WHERE {left_out})",
         )
-        filter_pairs(store, SETTINGS, embedder)
+        filter_anew(store, embedder)
         found = audit_filter(store, embedder)
         scored = store.scalar(
             "SELECT count(*) FROM qp_candidates SEMI JOIN alone_numbers USING (f)"

@@ -68,7 +68,7 @@ def filter_pairs(store: Store, settings: FilterSettings, embedder: Embedder) -> 
     generators = _generators(store)
     number_features(store)
     choice = choose_rule(store, settings)
-    announce(choice, settings.sigma)
+    announce(choice, settings)
     key = inputs_key(store, settings, embedder.name, generators)
     if is_filtered(store, key):
         say("nothing changed since the last filter: its corrections stay")

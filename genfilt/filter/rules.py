@@ -143,6 +143,7 @@ class FilterSettings:
         check_base_rate(self.base_rate)
         for option, cosine in (
             ("--sigma", self.sigma),
+            ("--floor", self.floor),
             ("--image-title-sigma", self.image_title_sigma),
         ):
             if cosine is not None and not -1 <= cosine <= 1:
@@ -289,6 +290,8 @@ def stored_record(store: Store) -> FitRecord | None:
     return FitRecord(fit, audit, reliability)
 
 
-def announce(choice: Choice, sigma: float | None) -> None:
-    """Print the first line of `genfilt filter`."""
-    say(choice.sentence(sigma))
+def announce(choice: Choice, settings: FilterSettings) -> None:
+    """Print the first line of `genfilt filter`, and which option the rule does not heed."""
+    say(choice.sentence(settings.sigma))
+    if choice.name is RuleName.paper and settings.base_rate is not None:
+        say("--base-rate is for the calibrated rule and changes nothing under the paper's")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from genfilt.common.console import complain
+from genfilt.common.console import complain, say
 from genfilt.common.duckdb_file import MEMORY
 from genfilt.common.errors import UsageError, UserError
 from genfilt.ingest.columns import SourceRows, clean
@@ -161,8 +161,20 @@ def read_tables(sources: Sources) -> dict[str, SourceRows]:
         if "query" in table.column_names and kind in ("clicks", "labels"):
             required.remove("query_id")
         require_columns(table, required, name)
+        if kind == "clicks":
+            _remark_uncounted(name, table)
         rows[kind] = clean(table, kind, name)
     return rows
+
+
+def _remark_uncounted(name: str, table: pa.Table) -> None:
+    """Say that every row is a click where a log has columns that may have been meant to count."""
+    unread = [column for column in table.column_names if column not in COLUMNS["clicks"]]
+    if unread and "clicks" not in table.column_names:
+        say(
+            f"{name} has no column clicks, so each row is one click; not read: {', '.join(unread)} "
+            f"(--map clicks=... names the one that counts them)"
+        )
 
 
 def _read(source: str | pa.Table, kind: str, sources: Sources) -> tuple[str, pa.Table]:

@@ -215,6 +215,8 @@ def test_settings_are_checked() -> None:
         FilterSettings(1.5)
     with pytest.raises(UsageError, match="--floor must be at most --sigma 0.5, got 0.9"):
         FilterSettings(0.5, floor=0.9)
+    with pytest.raises(UsageError, match="--floor must be from -1 to 1, got nan"):
+        FilterSettings(0.5, floor=float("nan"))
 
 
 def test_texts_are_embedded_once(store: Store, embedder: Embedder) -> None:

@@ -74,6 +74,14 @@ def test_a_review_other_settings_or_another_model_are_filtered(embedder: Embedde
         assert made == [1, 2, 3, 4]
 
 
+def test_an_option_that_the_rule_does_not_heed_is_named(
+    embedder: Embedder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with shop() as store:
+        filter_pairs(store, FilterSettings(0.6, rule="paper", base_rate=0.1), embedder)
+    assert "--base-rate is for the calibrated rule" in capsys.readouterr().err
+
+
 def test_more_than_allowed_is_refused_before_the_join(
     embedder: Embedder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

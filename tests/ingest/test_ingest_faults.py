@@ -94,3 +94,17 @@ def test_what_cannot_be_read_is_named(store: Store, tmp_path: Path) -> None:
             ingest(store, Sources(queries=str(tmp_path / name)))
     with pytest.raises(UsageError, match="Nothing to ingest"):
         ingest(store, Sources())
+
+
+def test_a_log_without_a_count_names_the_columns_that_may_be_one(
+    store: Store, shop: Sources, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [("q1", "p1", "3")]
+    log = write_csv(tmp_path / "c.csv", "query_id,product_id,n", rows)
+    sources = Sources(shop.products, shop.queries, log, images=shop.images)
+    assert ingest(store, sources)["clicks"] == 1
+    said = capsys.readouterr().err
+    assert "has no column clicks, so each row is one click; not read: n (--map clicks" in said
+    plain = write_csv(tmp_path / "d.csv", "query_id,product_id", [("q1", "p1")])
+    ingest(store, Sources(clicks=plain))
+    assert "each row is one click" not in capsys.readouterr().err

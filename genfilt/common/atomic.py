@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from genfilt.common.errors import UserError
 
 PROCESS = re.compile(r"\.(\d+)\.(?=part|new)")  # in the name of a temporary file
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 STARTED = time.time()  # of this process, about
 
 
@@ -37,12 +39,16 @@ def replaced(path: Path, option: str = "--out") -> Iterator[Path]:
         sync(part)
         part.replace(path)
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}); name another with {option}."
-        ) from error
+        raise _unwritten(path, error, option) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _unwritten(path: Path, error: OSError, option: str) -> UserError:
+    remedy = "free space, or name" if error.errno in FULL else "name"
+    reason = error.strerror or error
+    return UserError(f"{path} cannot be written ({reason}); {remedy} another with {option}.")
 
 
 def remove_unfinished(folder: Path, pattern: str) -> None:
@@ -115,9 +121,7 @@ def replaced_folder(path: Path, option: str = "--out") -> Iterator[Path]:
         part.replace(path)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}); name another with {option}."
-        ) from error
+        raise _unwritten(path, error, option) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

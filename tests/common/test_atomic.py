@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -60,6 +61,14 @@ def test_the_error_names_file_cause_and_option(tmp_path: Path, write: object) ->
     content: object = "x" if write is write_text else b"x"
     with pytest.raises(UserError, match=r"file/x cannot be written \(.+\); name another with --to"):
         write(tmp_path / "file" / "x", content, "--to")  # type: ignore[operator]
+
+
+def test_a_full_disk_is_told_from_a_name_that_cannot_be_written(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    said = "No space left on device.*; free space, or name another with --out"
+    with pytest.raises(UserError, match=said), replaced(tmp_path / "a.csv", "--out"):
+        raise full
+    assert not any(tmp_path.iterdir())
 
 
 def test_files_that_a_process_left_are_removed_and_those_of_a_running_one_stay(

@@ -192,7 +192,7 @@ def test_a_draw_of_audit_counts_its_corrections_alone(db: Path) -> None:
     with Store(db) as store:
         store.connection.execute("UPDATE filters SET sigma = 0.65")
         below = store.arrow("SELECT q, f, score FROM qp_candidates WHERE score < 0.65")
-        draw_sample(store, 20, lower=LowerCandidates(0.4, below))
+        draw_sample(store, 20, lower=LowerCandidates(0.4, below, share=1.0))
     session = open_session(db)
     items, progress = session.queue("ann")
     corrections = [item for item in items if item.correction]

@@ -24,6 +24,7 @@ import math
 import os
 import platform
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -112,7 +113,7 @@ def measure(size: int, folder: Path, options: argparse.Namespace) -> dict[str, C
         return {name: Cost(**cost) for name, cost in json.loads(kept.read_text()).items()}
     db = folder / f"{size}.duckdb"
     for old in folder.glob(f"{size}.duckdb*"):
-        old.unlink()
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
     costs: dict[str, Cost] = {}
     if options.titles:
         write_shop(folder / f"shop{size}", size)

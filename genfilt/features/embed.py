@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from genfilt.common.arrays import Rows, Vectors
-from genfilt.common.atomic import remove_unfinished
+from genfilt.common.atomic import remove_unfinished, write_text
 from genfilt.common.console import track
 from genfilt.common.duckdb_file import MEMORY
 from genfilt.features.embedder import DEFAULT_EMBEDDER, Embedder, KeptVectors, Matrix, reopened
@@ -37,7 +37,7 @@ __all__ = [
 TEXTS_PER_WRITE = 8192
 TEXTS_PER_READ = 65_536
 MIN_FILE_TEXTS = 1 << 15  # 50 MB of MiniLM vectors; fewer are read into memory
-LAID_OUT = "vectors laid out of "  # in meta, before a kind's name: the file's stamp
+SAMPLED_ROWS = 16
 
 WANTED = """
 CREATE OR REPLACE TEMP TABLE wanted_texts AS
@@ -54,6 +54,11 @@ FROM (SELECT text_key, min(text) AS text FROM wanted_texts
 CONTENT = """
 SELECT count(*), bit_xor(hash(place, text_key)), bit_xor(hash(text_key, place, 'second'))
 FROM wanted_texts
+"""
+# Of some vectors: an older database, from a backup say, may have computed others.
+SAMPLE = """
+SELECT bit_xor(hash(place, vector)) FROM (FROM wanted_texts WHERE place % ? = 0)
+JOIN (FROM vectors WHERE embedder = ?) USING (text_key)
 """
 
 
@@ -154,8 +159,9 @@ def _laid_out(store: Store, embedder: Embedder, name: str, count: int, width: in
     content = text_key(" ".join(map(str, (embedder.name, *store.rows(CONTENT)[0]))))
     folder = Path(f"{store.path}.vectors")
     path = folder / f"{name}-{content}.npy"
-    stamp = _stamp(path)
-    if stamp is not None and stamp == store.meta(LAID_OUT + name):
+    stamp = folder / f"{name}.stamp"  # a file, since a database that is only read has them too
+    sample = store.scalar(SAMPLE, [max(1, count // SAMPLED_ROWS), embedder.name])
+    if stamp.exists() and stamp.read_text("utf-8") == _state(path, sample):
         return VectorFile.open(path)
     for old in folder.glob(f"{name}-*.npy"):
         old.unlink()
@@ -163,17 +169,17 @@ def _laid_out(store: Store, embedder: Embedder, name: str, count: int, width: in
     with new_vectors(path, count, width) as writer:
         for rows, part in _batches(store, embedder):
             writer.put(rows, part)
-    store.set_meta(LAID_OUT + name, str(_stamp(path)))
+    write_text(stamp, _state(path, sample), "--db")
     return VectorFile.open(path)
 
 
-def _stamp(path: Path) -> str | None:
-    """Return a file's name, size and time, by which a changed one is known; None without it."""
+def _state(path: Path, sample: int) -> str:
+    """Return a file's name, size and time with a hash of the database's vectors; "" without it."""
     try:
         found = path.stat()
     except FileNotFoundError:
-        return None
-    return f"{path.name} {found.st_size} {found.st_mtime_ns}"
+        return ""
+    return f"{path.name} {found.st_size} {found.st_mtime_ns} {sample}"
 
 
 def _batches(store: Store, embedder: Embedder) -> Iterator[tuple[Rows, Vectors]]:

@@ -25,9 +25,12 @@ NO_CAPTIONER = "none"  # in filters.captioner where no picture was described
 
 # Without the texts that belong to no product and stay for `features.f_title` and `f_image`.
 CANDIDATES = "SELECT count(*) FROM qp_candidates SEMI JOIN product_no USING (f)"
-LOST = """
-SELECT count(*) FROM qp_candidates SEMI JOIN query_keys USING (q) ANTI JOIN product_no USING (f)
+# The candidates whose text no product has now, which take no place among a query's best.
+WITHOUT_PRODUCT = """
+SELECT count(*) || ' ' || coalesce(bit_xor(hash(q, f)), 0)
+FROM qp_candidates SEMI JOIN query_keys USING (q) ANTI JOIN product_no USING (f)
 """
+LEFT_ASIDE = "candidates without a product"  # in meta: the number of the filter and their key
 CORRECTIONS = """
 SELECT count(*), count(*) FILTER (split = 'train'),
        count(*) FILTER (split = 'train' AND held_out_verdict IS NULL),
@@ -123,6 +126,7 @@ def _replace_candidates(
         file.insert(store, filter_id, most if file.table == "qp_candidates" else None)
     if most is not None:
         forget_beyond(store, most)
+    store.set_meta(LEFT_ASIDE, f"{filter_id} {store.scalar(WITHOUT_PRODUCT)}")
 
 
 def _check_expected(rule: Rule, settings: FilterSettings) -> None:
@@ -185,7 +189,10 @@ def _same_filter(
             *(embedder.name, *generators, TEMPLATE, settings.max_per_query),
         ],
     )
-    if not found or (settings.max_per_query is not None and store.scalar(LOST)):
+    if not found:
+        return None
+    aside = f"{found[0][0]} {store.scalar(WITHOUT_PRODUCT)}"
+    if settings.max_per_query is not None and aside != store.meta(LEFT_ASIDE):
         return None
     return Watermark(*found[0])
 

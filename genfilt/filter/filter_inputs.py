@@ -27,7 +27,7 @@ SELECT count(*), bit_xor(hash(query_id, product_id, clicks, split)) FROM clicks
 UNION ALL
 SELECT count(*), bit_xor(hash(query_id, product_id, label, split)) FROM labels
 UNION ALL
-SELECT count(*), bit_xor(hash(query_id, product_id, reviewer, verdict)) FROM reviews
+SELECT count(*), bit_xor(hash(query_id, product_id, reviewer, verdict, "at")) FROM reviews
 """
 
 

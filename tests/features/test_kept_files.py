@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pytest
@@ -40,7 +41,8 @@ def test_many_vectors_are_a_file_that_is_made_again_when_it_is_gone(
         again = embed_relation(store, static, RELATION, "titles")
         np.testing.assert_array_equal(gather(again, np.arange(3)), expected)
         other = embed_relation(store, static, f"{RELATION} WHERE number > 3", "titles")
-        assert [path.name for path in other.path.parent.iterdir()] == [other.path.name]
+        names = sorted(path.name for path in other.path.parent.iterdir())
+        assert names == [other.path.name, "titles.stamp"]
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "touched"])
@@ -58,3 +60,16 @@ def test_a_file_that_is_not_what_the_database_has_is_made_again(
         made = again.path.stat().st_mtime_ns
         embed_relation(store, static, RELATION, "titles")
         assert again.path.stat().st_mtime_ns == made
+
+
+def test_a_database_that_is_only_read_lays_them_out_too(
+    tmp_path: Path, static: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "MIN_FILE_TEXTS", 2)
+    with Store(tmp_path / "a.duckdb") as store:
+        made = embed_relation(store, static, RELATION, "titles")
+        content = made.path.read_bytes()
+    rmtree(made.path.parent)
+    with Store(tmp_path / "a.duckdb", read_only=True) as store:
+        assert embed_relation(store, static, RELATION, "titles") == made
+        assert made.path.read_bytes() == content

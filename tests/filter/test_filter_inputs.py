@@ -15,6 +15,7 @@ from genfilt.store.store import Store
 from tests.described_shop import judge
 from tests.filter.calibrated.clicked_shop import SETTINGS, shop
 
+AGAIN = replace(SETTINGS)
 PAIRS = "FROM qp_candidates ORDER BY ALL"
 
 
@@ -67,11 +68,15 @@ def test_a_review_other_settings_or_another_model_are_filtered(embedder: Embedde
         judge(store, "reviews", [{"query_id": "q-mug", "product_id": product, "verdict": 0}])
         for settings, model in (
             (SETTINGS, embedder),
+            # The newest of several reviewers counts, so that the same answer again may overrule.
+            (AGAIN, embedder),
             (replace(SETTINGS, base_rate=0.1), embedder),
             (SETTINGS, Embedder("static")),
         ):
+            if settings is AGAIN:
+                store.connection.execute('UPDATE reviews SET "at" = "at" + INTERVAL 1 DAY')
             made.append(filter_pairs(store, settings, model).filter_id)
-        assert made == [1, 2, 3, 4]
+        assert made == [1, 2, 3, 4, 5]
 
 
 def test_an_option_that_the_rule_does_not_heed_is_named(

@@ -286,3 +286,15 @@ def test_of_each_query_the_best_stay_when_better_ones_come(
     take_in(store, {"p0": ("red hoodie", "a red hoodie")}, {})  # and back
     filter_pairs(store, limited, embedder)
     assert store.rows(kept) == [("p0",)]
+
+
+def test_a_title_of_others_costs_one_whole_join(store: Store, embedder: Embedder) -> None:
+    limited = replace(SETTINGS, max_per_query=1)
+    products = {"p0": ("red hoodie", CAPTIONS[0]), "p1": ("red hoodie", "a red mug")}
+    take_in(store, products, {"q0": "hoodie"})
+    filter_pairs(store, limited, embedder)
+    take_in(store, {"p0": ("kettle", "a kettle on white")}, {})  # its title stands for p1's
+    assert filter_pairs(store, limited, embedder).filter_id == 2
+    take_in(store, {"p2": ("blue mug", "a blue mug")}, {})
+    made = filter_pairs(store, limited, embedder)
+    assert (made.filter_id, made.joined_features) == (2, 1)

@@ -100,7 +100,8 @@ def test_the_next_filter_ends_in_the_tables_of_an_unbroken_one(
     assert run(db, UNBROKEN) == 0
     assert found(db) == unbroken
     kept = sorted(path.name for path in Path(f"{db}.vectors").iterdir())
-    assert [name.partition("-")[0] for name in kept] == ["images", "titles"], kept
+    kinds = [name.partition("-")[0] for name in kept]
+    assert kinds == ["images", "images.stamp", "titles", "titles.stamp"], kept
     assert not Path(f"{db}.filter").exists()
 
 
